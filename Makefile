@@ -1,0 +1,52 @@
+# Two commands do everything on a bare Debian-like machine:
+#   make quickstart   install, and run the main job on embedded data to a visible result
+#   make test         install, and run the tests
+
+PYTHON ?= python3
+VENV ?= .venv
+QUICKSTART ?= quickstart
+SEED ?= 0
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: quickstart test lint types slow gl install clean
+
+quickstart: install gl
+	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks sdoor_open
+	$(BIN)/vipl fit --config configs/fit/quickstart.yaml seed_everything=$(SEED) \
+		data.manifest=$(QUICKSTART)/demos/manifest.parquet run_dir=$(QUICKSTART)/run overwrite=true
+	$(BIN)/vipl curves $(QUICKSTART)/demos/manifest.parquet --out $(QUICKSTART)/curves \
+		--encoder initial=$(QUICKSTART)/run/encoder_initial \
+		--encoder trained=$(QUICKSTART)/run/encoder
+	@echo
+	@echo "The encoder:   $(QUICKSTART)/run/encoder"
+	@echo "The pictures:  $(QUICKSTART)/curves/*.png (held-out demonstrations, before and after)"
+	@echo "Try next:      your own videos"
+	@echo "  $(BIN)/vipl manifest build folder VIDEOS --out my.parquet"
+	@echo "  $(BIN)/vipl fit --config configs/fit/folder.yaml data.manifest=my.parquet"
+
+test: install gl
+	$(BIN)/pytest -n 2 --dist worksteal
+
+slow: install gl
+	$(BIN)/pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/install.sh
+	@touch $@
+
+gl:
+	@sh tools/install_gl.sh
+
+clean:
+	rm -rf $(VENV) $(QUICKSTART) build .pytest_cache .mypy_cache .ruff_cache

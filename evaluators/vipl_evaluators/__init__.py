@@ -1,0 +1,1 @@
+"""Task suites and diagnostics that plug into vipl."""

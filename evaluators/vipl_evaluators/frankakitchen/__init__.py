@@ -1,0 +1,1 @@
+"""FrankaKitchen: the twelve tasks of the VIP paper on gymnasium-robotics' model."""

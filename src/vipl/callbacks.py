@@ -1,0 +1,236 @@
+"""Lightning callbacks of a pre-training run."""
+
+import csv
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from vipl.data.samples import MAX_ATTEMPTS, Batch, Failure, HeldOutClip
+from vipl.errors import UserError
+from vipl.models.checkpoint import save_encoder
+from vipl.models.encoder import Encoder
+from vipl.module import Curve
+
+_log = logging.getLogger(__name__)
+
+
+class Throughput(Callback):
+    """Logs clips per second and the share of time that the step waits for data."""
+
+    def __init__(self) -> None:
+        self._window_start: float | None = None
+        self._batch_end = 0.0
+        self._waited_s = 0.0
+        self._clips = 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the time since the step before as waiting."""
+        if self._window_start is not None:
+            self._waited_s += time.perf_counter() - self._batch_end
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch, and log where Lightning logs."""
+        now = time.perf_counter()
+        self._batch_end = now
+        if self._window_start is None:  # the first step pays for start-up and is left out
+            self._window_start = now
+            return
+        self._clips += len(batch.frames) * trainer.world_size
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            elapsed = now - self._window_start
+            pl_module.log("perf/clips_per_second", self._clips / elapsed, prog_bar=True)
+            pl_module.log("perf/data_wait_share", self._waited_s / elapsed, prog_bar=True)
+            self._window_start, self._waited_s, self._clips = now, 0.0, 0
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave validation out of the figures."""
+        self._window_start, self._waited_s, self._clips = None, 0.0, 0
+
+
+class BadClips(Callback):
+    """Lists unreadable clips in `bad_clips.csv`, counts them, and stops a run that has too many.
+
+    Args:
+        run_dir: Where the list is written; processes other than the first add their rank to its
+            name.
+        max_failure_rate: Share of draws that may fail, once there have been `min_draws`.
+        min_draws: Before which the rate is not judged.
+    """
+
+    def __init__(self, run_dir: Path, *, max_failure_rate: float, min_draws: int = 100) -> None:
+        self.run_dir = run_dir
+        self.max_failure_rate = max_failure_rate
+        self.min_draws = min_draws
+        self._listed: set[str] = set()
+        self._failures = 0
+        self._draws = 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """List the batch's failures, and stop the run when there are too many."""
+        self._list(batch.failures, trainer)
+        self._failures += len(batch.failures)
+        self._draws += len(batch.failures) + len(batch.frames)
+        if not batch.frames.numel():
+            raise UserError(
+                f"{MAX_ATTEMPTS} clips in a row could not be read; the last, "
+                f"{batch.failures[-1].path}: {batch.failures[-1].reason}"
+            )
+        rate = self._failures / self._draws
+        if self._draws >= self.min_draws and rate > self.max_failure_rate:
+            raise UserError(
+                f"{self._failures} of {self._draws} draws failed ({rate:.0%}, data."
+                f"max_failure_rate allows {self.max_failure_rate:.0%}); the clips are listed in "
+                f"{self._file(trainer)}"
+            )
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Log how many draws have failed so far."""
+        pl_module.log("perf/decode_failures", float(self._failures), reduce_fx="max")
+
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: HeldOutClip,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """List a held-out clip that could not be read."""
+        self._list(batch.failures, trainer)
+
+    def _list(self, failures: list[Failure], trainer: pl.Trainer) -> None:
+        new = {failure.clip_id: failure for failure in failures}
+        new = {clip_id: new[clip_id] for clip_id in new if clip_id not in self._listed}
+        if not new:
+            return
+        self._listed.update(new)
+        file = self._file(trainer)
+        fresh = not file.exists()
+        with file.open("a", newline="") as stream:
+            writer = csv.writer(stream)
+            if fresh:
+                writer.writerow(Failure._fields)
+            writer.writerows(new.values())
+        for failure in new.values():
+            _log.warning("left out %s: %s", failure.clip_id, failure.reason)
+
+    def _file(self, trainer: pl.Trainer) -> Path:
+        rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
+        return self.run_dir / f"bad_clips{rank}.csv"
+
+
+class ExportEncoder(Callback):
+    """Writes the encoder as `load_encoder` reads it: before training, and at every validation.
+
+    Args:
+        run_dir: Gets the folders `encoder_initial` and `encoder`.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the initial encoder, which trained ones are compared with."""
+        if trainer.global_step == 0:
+            self._save(pl_module, "encoder_initial")
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the encoder as it is."""
+        if not trainer.sanity_checking:
+            self._save(pl_module, "encoder")
+
+    @rank_zero_only
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the final encoder."""
+        self._save(pl_module, "encoder")
+
+    def _save(self, pl_module: pl.LightningModule, name: str) -> None:
+        encoder = pl_module.encoder
+        assert isinstance(encoder, Encoder)
+        save_encoder(encoder, self.run_dir / name)
+
+
+class RewardCurves(Callback):
+    """Draws the distance curves of a few held-out clips at every validation, and says how it is.
+
+    Args:
+        run_dir: Gets `curves/step_NNNNNNN.png`.
+        clips: How many are drawn.
+    """
+
+    def __init__(self, run_dir: Path, *, clips: int = 4) -> None:
+        self.run_dir = run_dir
+        self.clips = clips
+        self._curves: list[Curve] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: HeldOutClip,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the first curves."""
+        if outputs and len(self._curves) < self.clips:
+            self._curves.append(outputs["curve"])
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw what was kept."""
+        from vipl.plots import plot_held_out  # matplotlib loads slowly
+
+        curves, self._curves = self._curves, []
+        if trainer.sanity_checking or not curves:
+            return
+        plot_held_out(curves, self.run_dir / "curves" / f"step_{trainer.global_step:07d}.png")
+        trainer.print(_summary(trainer.global_step, trainer.callback_metrics))
+
+
+def _summary(step: int, metrics: dict[str, Tensor]) -> str:
+    names = {
+        "train/loss": "loss",
+        "val/loss": "held-out loss",
+        "val/value_order_correlation": "value-order correlation",
+        "val/bumps": "bumps",
+        "val/start_distance": "start distance",
+    }
+    known = [f"{text} {metrics[name]:.3f}" for name, text in names.items() if name in metrics]
+    return f"step {step}: " + ", ".join(known)
+
+
+def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callback]:
+    """Return the callbacks of every run."""
+    return [
+        Throughput(),
+        BadClips(run_dir, max_failure_rate=max_failure_rate),
+        RewardCurves(run_dir),
+        ExportEncoder(run_dir),
+    ]

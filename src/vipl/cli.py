@@ -1,0 +1,197 @@
+"""The `vipl` command: one subcommand, one short function, which imports what it needs."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TypeAlias
+
+from vipl._version import __version__
+from vipl.errors import UserError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+EXIT_USER_ERROR = 2
+
+# What a disk or its rights can refuse; anything else the system says is a defect of ours.
+_USER_ERRNOS = {
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 2 for what the user can mend, else 0 or 1."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    parser = make_parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest and not hasattr(args, "overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.overrides = rest
+    try:
+        args.run(args)
+    except UserError as error:
+        return _refuse(str(error), debug)
+    except OSError as error:
+        if error.errno not in _USER_ERRNOS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror}", debug)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser with the project's commands and those of installed plugins."""
+    parser = argparse.ArgumentParser(
+        prog="vipl",
+        description="Pre-train image encoders on video, and use their distance as a reward.",
+        epilog="--debug with any command: show the traceback of an error.",
+    )
+    parser.add_argument("--version", action="version", version=f"vipl {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (add_fit, add_manifest, add_curves):
+        add(commands)
+    for plugin in sorted(entry_points(group="vipl.commands")):
+        add_plugin(commands, plugin)
+    return parser
+
+
+def add_plugin(commands: Commands, plugin: EntryPoint) -> None:
+    """Add an installed plugin's command; one that does not load fails when it is called."""
+    try:
+        add = plugin.load()
+    except Exception as error:
+        reason = f"the command {plugin.name!r} ({plugin.value}) does not load: {error!r}"
+        broken = commands.add_parser(plugin.name, help="does not load", add_help=False)
+        broken.set_defaults(run=_raise(reason), overrides=[])
+        return
+    add(commands)
+
+
+class _FitHelp(argparse.Action):
+    """Shows the options and every configuration key with its docstring."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        from vipl.fit import FitCLI
+
+        parser.print_help()
+        print("\nConfiguration keys:\n")
+        FitCLI({"data": {"manifest": "…"}}, prepare=False).parser.print_help()
+        parser.exit()
+
+
+def add_fit(commands: Commands) -> None:
+    """Add `vipl fit`."""
+    parser = commands.add_parser(
+        "fit",
+        add_help=False,
+        help="pre-train an encoder on the clips of a manifest",
+        usage="vipl fit --config FILE [--config FILE …] [key=value …]",
+        description="Pre-train an encoder on the clips of a manifest.",
+    )
+    parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the resolved configuration and stop"
+    )
+    parser.add_argument(
+        "--help", "-h", action=_FitHelp, nargs=0, help="show this and every key, and stop"
+    )
+    parser.set_defaults(run=run_fit, overrides=[])
+
+
+def run_fit(args: argparse.Namespace) -> None:
+    """Compose the configuration, train, and say where the result is."""
+    from vipl.config import compose
+
+    if not args.config:
+        raise UserError("which run? name one: vipl fit --config configs/fit/quickstart.yaml")
+    config = compose(args.config, args.overrides)
+    config.setdefault("run_dir", f"runs/{Path(args.config[0]).stem}")
+
+    from vipl.fit import FitCLI, fit
+
+    if args.print_config:
+        cli = FitCLI(config, prepare=False)
+        print(cli.parser.dump(cli.config, skip_none=False), end="")
+        return
+    run_dir = fit(config)
+    print(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
+
+
+def add_manifest(commands: Commands) -> None:
+    """Add `vipl manifest build` and `vipl manifest check`."""
+    parser = commands.add_parser("manifest", help="make or check the table of clips")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    build = actions.add_parser("build", help="make a manifest")
+    sources = build.add_subparsers(metavar="SOURCE", required=True)
+    folder = sources.add_parser("folder", help="from a folder of videos")
+    folder.add_argument("directory", type=Path, metavar="DIR")
+    folder.add_argument("--out", type=Path, required=True, metavar="M.parquet")
+    folder.add_argument("--clip-seconds", type=float, default=10.0, help="length of clips (10)")
+    folder.add_argument("--val-fraction", type=float, default=0.1, help="videos held out (0.1)")
+    folder.add_argument("--workers", type=int, default=None, help="processes (one a core)")
+    folder.add_argument("--timeout", type=float, default=60.0, help="seconds for a video (60)")
+    folder.set_defaults(run=_lazy("vipl.data.commands", "build_from_folder"))
+    check = actions.add_parser("check", help="verify a manifest's files, counts and hash")
+    check.add_argument("manifest", type=Path, metavar="M.parquet")
+    check.add_argument("--root", type=Path, default=None, help="folder of the videos")
+    check.add_argument("--workers", type=int, default=None, help="processes (one a core)")
+    check.add_argument("--timeout", type=float, default=60.0, help="seconds for a video (60)")
+    check.set_defaults(run=_lazy("vipl.data.commands", "check"))
+
+
+def add_curves(commands: Commands) -> None:
+    """Add `vipl curves`."""
+    parser = commands.add_parser(
+        "curves", help="draw how encoders see videos: distance to the last frame over time"
+    )
+    parser.add_argument(
+        "videos", nargs="+", type=Path, metavar="VIDEO",
+        help="a video, a folder of videos, a folder of frames, or a manifest",
+    )  # fmt: skip
+    parser.add_argument("--split", default="val", help="of a manifest's clips (val)")
+    parser.add_argument(
+        "--encoder", action="append", required=True, metavar="E",
+        help="a folder, a checkpoint, or timm:NAME; [LABEL=]E; several are compared",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--max-frames", type=int, default=100, help="of a video, evenly spaced (100)"
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.set_defaults(run=_lazy("vipl.compare_curves", "run"))
+
+
+def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], None]:
+    def run(args: argparse.Namespace) -> None:
+        from importlib import import_module
+
+        getattr(import_module(module), function)(args)
+
+    return run
+
+
+def _raise(reason: str) -> Callable[[argparse.Namespace], None]:
+    def run(args: argparse.Namespace) -> None:
+        raise UserError(reason)
+
+    return run
+
+
+def _refuse(message: str, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"vipl: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

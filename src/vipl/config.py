@@ -1,0 +1,85 @@
+"""Composing a run's configuration from YAML files and `key=value` arguments.
+
+OmegaConf merges the layers and resolves interpolations once all of them are known; what comes out
+is a plain dict, whose names and types the parser of the command then checks.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vipl.errors import UserError
+
+Config = dict[str, Any]
+
+
+def compose(files: Sequence[str | Path], overrides: Sequence[str]) -> Config:
+    """Merge YAML files in their order, then `key=value` arguments, and resolve interpolations.
+
+    Where a layer changes a `class_path`, the `init_args` of the class before are dropped. Lists
+    are replaced, not joined.
+
+    Args:
+        files: YAML files, each a mapping.
+        overrides: Such as "data.batch_size=16" or "trainer.callbacks=[]".
+
+    Returns:
+        Plain dicts, lists and values.
+
+    Raises:
+        UserError: If a file is missing or is not YAML, an argument is not `key=value`, or an
+            interpolation does not resolve.
+    """
+    merged: Config = {}
+    for layer in [*map(_read, files), *map(_override, overrides)]:
+        merged = _merge(merged, layer)
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(merged), resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"configuration: {str(error).splitlines()[0]}") from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def _read(path: str | Path) -> Config:
+    if not Path(path).is_file():
+        raise UserError(f"there is no configuration file {path}")
+    try:
+        return _plain(OmegaConf.load(path), f"{path}")
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not valid YAML: {reason}") from error
+
+
+def _override(text: str) -> Config:
+    key, equals, _ = text.partition("=")
+    if not equals or not key or key.startswith("-"):
+        raise UserError(
+            f"{text!r} is not an argument of the form key=value, e.g. data.batch_size=8"
+        )
+    try:
+        return _plain(OmegaConf.from_dotlist([text]), text)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{text!r}: {' '.join(str(error).split())}") from error
+
+
+def _plain(config: Any, name: str) -> Config:
+    plain = OmegaConf.to_container(config, resolve=False)
+    if not isinstance(plain, dict):
+        raise UserError(f"{name} holds a {type(plain).__name__}, expected a mapping of keys")
+    return {str(key): value for key, value in plain.items()}
+
+
+def _merge(base: Config, layer: Config) -> Config:
+    merged = copy.copy(base)
+    if "class_path" in layer and base.get("class_path") != layer["class_path"]:
+        merged.pop("init_args", None)
+    for key, value in layer.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,1 @@
+"""Video in, batches of frames out: manifests, decoding, sampling, augmentation."""

@@ -1,0 +1,271 @@
+"""What a video file says about itself, read with PyAV: its header, and when each frame is shown.
+
+Facts are cached per file (path, modification time, size), because clips of one video follow each
+other and reading all packets is the expensive part. No torch here.
+
+Shapes: P packets of the video stream, T frames that are shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vipl.errors import UserError
+
+# Containers whose packets carry true presentation times and whose seek tables can be trusted.
+_SEEKABLE_FORMATS = ("mov", "matroska")
+
+
+class VideoError(UserError):
+    """A video that cannot be read: one sentence with its path and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a video without reading it through.
+
+    Attributes:
+        fps_hz: Mean frame rate in frames per second.
+        width: Width in pixels as displayed.
+        height: Height in pixels as displayed.
+        rotation: Degrees counter-clockwise from the stored to the displayed picture:
+            -90, 0, 90 or 180.
+        format: Name of the container format.
+    """
+
+    fps_hz: float
+    width: int
+    height: int
+    rotation: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When the frames of a video are shown, and where they are stored.
+
+    Attributes:
+        times: int64 [P], presentation time of every packet in its stored order, in ticks.
+        keys: int64, positions in `times` of the key frames, ascending.
+        positions: int64 [T], the position in `times` of every frame shown, in display order.
+        shown: int64 [T], their times, ascending.
+        seekable: Whether times are unique and seeking by them can be trusted.
+    """
+
+    times: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    seekable: bool
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that are shown."""
+        return len(self.positions)
+
+    def key_of(self, index: int) -> int:
+        """Return the rank in `keys` of the key frame from which frame `index` can be decoded.
+
+        A picture shown before the key frame that precedes it in the file (an open group of
+        pictures) needs the key frame before that one.
+        """
+        position = self.positions[index]
+        rank = int(np.searchsorted(self.keys, position, side="right")) - 1
+        while rank > 0 and self.times[self.keys[rank]] > self.times[position]:
+            rank -= 1
+        return max(rank, 0)
+
+    def index_at(self, time: int | None) -> int | None:
+        """Return the number of the frame shown at `time` ticks, `None` where there is none."""
+        if time is None:
+            return None
+        index = self.index_from(time)
+        if index < self.num_frames and self.shown[index] == time:
+            return index
+        return None
+
+    def index_from(self, time: int) -> int:
+        """Return the number of the first frame shown at `time` ticks or later."""
+        return int(np.searchsorted(self.shown, time))
+
+
+def checked(path: str | Path) -> Path:
+    """Refuse what cannot be a video before a decoder sees it.
+
+    Raises:
+        VideoError: The file is missing, empty, not a file, or not readable.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise VideoError(f"{path}: the file does not exist.")
+    if not path.is_file():
+        raise VideoError(f"{path}: not a file.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty (0 bytes).")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"{path}: no permission to read the file.")
+    return path
+
+
+def header(path: Path) -> Header:
+    """Open a video and decode its first frame, which carries the rotation.
+
+    Raises:
+        VideoError: The file is no video or has no frame that can be decoded.
+    """
+    return _header(*_identity(path))
+
+
+def timeline(path: Path) -> Timeline:
+    """Read all packets of a video, without decoding them.
+
+    Raises:
+        VideoError: The file is no video.
+    """
+    return _timeline(*_identity(path))
+
+
+def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
+    """Open a video and its best stream, for one decoding thread.
+
+    Raises:
+        VideoError: The file is no video, or holds no video stream.
+    """
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise refusal(path, error) from error
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or "attached_pic" in str(stream.disposition):
+        container.close()
+        raise VideoError(f"{path}: the file has no video stream.")
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets that can be read; an unreadable rest ends the video."""
+    source = container.demux(stream)
+    while True:
+        try:
+            yield next(source)
+        except (StopIteration, av.FFmpegError):
+            return
+
+
+def decode(source: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    """Yield the frames that can be decoded; a broken packet costs its own frame only."""
+    for packet in source:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        yield from frames
+
+
+@contextlib.contextmanager
+def errors_of(path: str | Path) -> Iterator[None]:
+    """Turn FFmpeg's errors inside the block into `VideoError`."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise VideoError(f"{path}: cannot be decoded ({error.strerror}).") from error
+
+
+def refusal(path: str | Path, error: BaseException) -> VideoError:
+    """Say in one sentence why a file cannot be opened."""
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if start.startswith(b"version https://git-lfs"):
+        return VideoError(f"{path}: a Git-LFS pointer, not the video itself: run `git lfs pull`.")
+    if start[4:8] == b"ftyp" and not _has_box(path, b"moov"):
+        return VideoError(f"{path}: the file is truncated: an MP4 without its index (no moov).")
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return VideoError(f"{path}: not a readable video ({reason}).")
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(path: str, modified_ns: int, size_bytes: int) -> Header:
+    container, stream = open_video(path)
+    with container:
+        frame = next(decode(packets(container, stream)), None)
+        if frame is None:
+            raise VideoError(f"{path}: no frame can be decoded.")
+        rotation = round(frame.rotation / 90) * 90 % 360
+        width, height = frame.width, frame.height
+        if rotation in (90, 270):
+            width, height = height, width
+        rate = stream.average_rate or stream.guessed_rate or 0
+        return Header(
+            fps_hz=float(rate),
+            width=width,
+            height=height,
+            rotation=-90 if rotation == 270 else rotation,
+            format=container.format.name,
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _timeline(path: str, modified_ns: int, size_bytes: int) -> Timeline:
+    container, stream = open_video(path)
+    with container:
+        # A corrupt packet is one that the end of a truncated file cuts short.
+        rows = [
+            (packet.pts, packet.is_keyframe, packet.is_discard)
+            for packet in packets(container, stream)
+            if packet.size and not packet.is_corrupt
+        ]
+        trusted = container.format.name.startswith(_SEEKABLE_FORMATS)
+    if not rows:
+        raise VideoError(f"{path}: the video stream is empty.")
+    timed = all(time is not None for time, _, _ in rows)
+    times = np.array([row[0] if timed else i for i, row in enumerate(rows)], dtype=np.int64)
+    keys = np.flatnonzero([row[1] for row in rows])
+    shown = np.flatnonzero([not row[2] for row in rows])
+    positions = shown[np.argsort(times[shown], kind="stable")]
+    unique = len(np.unique(times)) == len(times)
+    return Timeline(
+        times=times,
+        keys=keys,
+        positions=positions,
+        shown=times[positions],
+        # With a single key frame there is nothing to seek to.
+        seekable=trusted and timed and unique and len(keys) > 1 and keys[0] == 0,
+    )
+
+
+def _has_box(path: str | Path, kind: bytes) -> bool:
+    """Whether an MP4 holds a whole top-level box of this kind."""
+    with open(path, "rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        position = 0
+        while position + 8 <= size_bytes:
+            file.seek(position)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            if head[4:8] == kind:
+                return position + length <= size_bytes
+            if length < 8:
+                break
+            position += length
+    return False

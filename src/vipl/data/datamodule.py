@@ -1,0 +1,214 @@
+"""Batches of frames from a manifest, for training and for validation."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from vipl.data.manifest import read_manifest
+from vipl.data.samples import (
+    Batch,
+    ClipReader,
+    HeldOutClip,
+    HeldOutClips,
+    TrainingSamples,
+    collate,
+    single,
+)
+from vipl.data.sampling import MIN_FRAMES, Tuples
+from vipl.data.video import Backend
+from vipl.errors import UserError
+
+_PREFETCHED_BATCHES = 2
+
+
+class StepSampler(Sampler[list[int]]):
+    """The sample numbers of each step that one process draws.
+
+    Step s of a run takes the samples [s * B, (s + 1) * B); a process takes its share of them.
+
+    Args:
+        batch_size: B, over all processes.
+        rank: Of this process.
+        world_size: Number of processes.
+        steps: Of an epoch.
+        first_step: Asked for at the start of every epoch, so that a resumed run goes on where
+            it was.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        steps: int,
+        first_step: Callable[[], int],
+    ) -> None:
+        if batch_size % world_size:
+            raise UserError(
+                f"data.batch_size is {batch_size} clips over all processes and {world_size} "
+                "processes run: it must be a multiple of their number"
+            )
+        self.share = batch_size // world_size
+        self.batch_size = batch_size
+        self.rank = rank
+        self.steps = steps
+        self.first_step = first_step
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first_step = self.first_step()
+        for step in range(first_step, first_step + self.steps):
+            first = step * self.batch_size + self.rank * self.share
+            yield list(range(first, first + self.share))
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """Batches of frame tuples from the clips of a manifest.
+
+    Args:
+        manifest: The manifest's file.
+        root: Folder of the videos; by default the one that the manifest names.
+        batch_size: Clips of a step, over all processes.
+        image_size: Side of the frames, in pixels; that of the encoder.
+        tuples: "paper": (start, goal, current, next) of each clip. "dense": `pairs_per_clip`
+            pairs, each of whose frames is a goal of the pairs before it; it learns far more from
+            an image where clips are few.
+        pairs_per_clip: For dense tuples.
+        crop_scale: Least and greatest share of a frame's area that the random crop takes.
+        central_fraction: Central part of the crop that is kept; that of the encoder.
+        decoder: "decord", "pyav", or "auto": decord where it is installed.
+        decode_short_side: Frames are brought to this short side while they are decoded: faster
+            on large videos, one resampling more. None: full size.
+        decode_timeout_s: After which a clip that does not decode is given up.
+        num_workers: Processes that load data; by default one a core, eight at most.
+        steps_per_epoch: By default as many as one pass through the clips takes.
+        val_clips: Held-out clips that are looked at, evenly spaced over the manifest.
+        val_frames: Frames of each, evenly spaced.
+        max_failure_rate: Share of draws that may fail before the run is stopped.
+        seed: Of sampling and augmentation.
+    """
+
+    def __init__(
+        self,
+        manifest: str,
+        *,
+        root: str | None = None,
+        batch_size: int = 32,
+        image_size: int = 224,
+        tuples: Tuples = "paper",
+        pairs_per_clip: int = 8,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+        central_fraction: float = 0.875,
+        decoder: Backend = "auto",
+        decode_short_side: int | None = None,
+        decode_timeout_s: float = 30.0,
+        num_workers: int | None = None,
+        steps_per_epoch: int | None = None,
+        val_clips: int = 64,
+        val_frames: int = 50,
+        max_failure_rate: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_positive(
+            batch_size=batch_size,
+            image_size=image_size,
+            pairs_per_clip=pairs_per_clip,
+            decode_timeout_s=decode_timeout_s,
+            steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
+        )
+        if val_frames < MIN_FRAMES:
+            raise UserError(f"data.val_frames is {val_frames}, expected {MIN_FRAMES} or more")
+        if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
+            raise UserError(f"data.crop_scale is {list(crop_scale)}, expected 0 < low <= high <= 1")
+        self.manifest = read_manifest(manifest, root=root)
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.num_workers = default_workers() if num_workers is None else num_workers
+        self.val_clips = val_clips
+        self.val_frames = val_frames
+        self.max_failure_rate = max_failure_rate
+        self.seed = seed
+        self._samples = {
+            split: TrainingSamples(
+                ClipReader(
+                    self.manifest.only(split),
+                    size=image_size,
+                    scale=crop_scale,
+                    central_fraction=central_fraction,
+                    decoder=decoder,
+                    decode_short_side=decode_short_side,
+                    timeout_s=decode_timeout_s,
+                ),
+                seed=seed,
+                tuples=tuples,
+                pairs_per_clip=pairs_per_clip,
+            )
+            for split in ("train", "val")
+        }
+        if not self.num_clips("train"):
+            raise UserError(f"{manifest} has no clip of the split 'train'")
+
+    def num_clips(self, split: str) -> int:
+        """Return the number of clips of a split."""
+        return len(self._samples[split].reader.manifest)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return batches of uint8 [B, 4, 3, S, S], or [B, P, 2, 3, S, S] with dense tuples."""
+        rank, world_size = self._place()
+        sampler = StepSampler(
+            batch_size=self.batch_size,
+            rank=rank,
+            world_size=world_size,
+            steps=self.steps_per_epoch or max(1, self.num_clips("train") // self.batch_size),
+            first_step=self._first_step,
+        )
+        return DataLoader(
+            self._samples["train"],
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            prefetch_factor=_PREFETCHED_BATCHES if self.num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[HeldOutClip] | list[DataLoader[HeldOutClip]]:
+        """Return held-out clips, one a batch, each process its share."""
+        total = self.num_clips("val")
+        if not total or not self.val_clips:
+            return []
+        count = min(total, self.val_clips)
+        rows = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        rank, world_size = self._place()
+        return DataLoader(
+            HeldOutClips(self._samples["val"], rows[rank::world_size], max_frames=self.val_frames),
+            batch_size=1,
+            collate_fn=single,
+            num_workers=min(self.num_workers, count),
+        )
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _first_step(self) -> int:
+        trainer = self.trainer
+        return 0 if trainer is None else trainer.global_step * trainer.accumulate_grad_batches
+
+
+def default_workers() -> int:
+    """Return how many processes load data by default: one a core, eight at most."""
+    return min(8, torch.get_num_threads())
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise UserError(f"data.{name} is {value}, expected more than 0")

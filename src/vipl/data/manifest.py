@@ -1,0 +1,246 @@
+"""The manifest: the table of clips that a run trains on.
+
+One row a clip, as Parquet or CSV, with a sidecar of the same name ending in `.json` that holds
+the schema version, the recipe, the counts and the SHA-256 of the table's content. The hash is of
+the values, not of the file, so Parquet and CSV of one table have the same.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from vipl.data.validation import SCHEMA, conform
+from vipl.errors import UserError
+from vipl.files import write_atomically
+
+SCHEMA_VERSION = 1
+MANIFEST_SUFFIXES = (".parquet", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One manifest row: a contiguous span of frames of one video.
+
+    Attributes:
+        clip_id: Unique in its manifest.
+        path: Of the video, relative to the manifest's root, with forward slashes.
+        start_frame: First frame, 0-based.
+        end_frame: One past the last frame.
+        fps: Frames per second of the video.
+        width: Of a frame as displayed, in pixels.
+        height: Of a frame as displayed, in pixels.
+        split: "train" or "val".
+        source: The data set that the clip comes from.
+        label: What happens in it, or "".
+        decoder: "any", or "pyav" for files that decord is known to misread.
+    """
+
+    clip_id: str
+    path: str
+    start_frame: int
+    end_frame: int
+    fps: float
+    width: int
+    height: int
+    split: str
+    source: str
+    label: str
+    decoder: str = "any"
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames of the clip."""
+        return self.end_frame - self.start_frame
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A validated table of clips; rows become `Clip`s only when asked for.
+
+    The rows stay in Arrow's memory: worker processes share millions of them without copies.
+    """
+
+    table: pa.Table
+    root: Path
+    path: Path
+    sha256: str
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, row: int) -> Clip:
+        values = {name: self.table.column(name)[row].as_py() for name in SCHEMA.names}
+        return Clip(**values)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self[row] for row in range(len(self)))
+
+    def video_path(self, clip: Clip) -> Path:
+        """Return where the clip's video lies."""
+        return self.root / clip.path
+
+    def only(self, split: str) -> "Manifest":
+        """Return the rows of one split; the hash stays that of the whole table."""
+        chosen = self.table.filter(pc.equal(self.table.column("split"), split))
+        return Manifest(chosen, self.root, self.path, self.sha256)
+
+
+def read_manifest(path: str | Path, *, root: str | Path | None = None) -> Manifest:
+    """Read and validate a manifest.
+
+    Args:
+        path: A `.parquet` or `.csv` file.
+        root: Folder that the clips' paths are relative to; by default the one that the sidecar
+            names, or the manifest's own folder.
+
+    Raises:
+        UserError: If there is no such file, its columns or values are not those of a manifest
+            (the message names the row and the column), or its content is not what the sidecar's
+            hash says.
+    """
+    path = Path(path)
+    table = conform(_read_table(path), name=path.name)
+    sidecar = read_sidecar(path)
+    digest = content_sha256(table)
+    recorded = sidecar.get("sha256", digest)
+    if recorded != digest:
+        raise UserError(
+            f"{path} has changed since it was built: its content hash is {digest[:12]}…, "
+            f"{sidecar_path(path).name} says {str(recorded)[:12]}…. Build it again, or delete "
+            f"{sidecar_path(path)} if the change was meant."
+        )
+    if root is None:
+        root = path.parent / str(sidecar.get("root", "."))
+    return Manifest(table, Path(os.path.normpath(root)), path, digest)
+
+
+def write_manifest(
+    clips: Iterable[Clip],
+    out: Path,
+    *,
+    recipe: Mapping[str, object],
+    root: Path | None = None,
+) -> Manifest:
+    """Write clips and the sidecar, each to a temporary name that is then renamed.
+
+    Args:
+        clips: The rows, in their order.
+        out: A `.parquet` or `.csv` path.
+        recipe: How the manifest was made, JSON values; kept in the sidecar.
+        root: Folder that the clips' paths are relative to; the manifest's own by default.
+
+    Returns:
+        The manifest as it will be read.
+
+    Raises:
+        UserError: If a row is not valid or the file cannot be written.
+    """
+    _check_suffix(out)
+    rows = [asdict(clip) for clip in clips]
+    if not rows:
+        raise UserError(f"{out}: no clip to write, expected at least one")
+    columns = {field.name: [row[field.name] for row in rows] for field in fields(Clip)}
+    table = conform(pa.table(columns), name=out.name)
+    root = out.parent if root is None else root
+    sidecar = {
+        "schema_version": SCHEMA_VERSION,
+        "recipe": dict(recipe),
+        "root": Path(os.path.relpath(root.resolve(), out.parent.resolve())).as_posix(),
+        **_counts(table),
+        "sha256": content_sha256(table),
+    }
+    writer = pa.csv.write_csv if out.suffix == ".csv" else pa.parquet.write_table
+    write_atomically(out, lambda temporary: writer(table, temporary))
+    text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(sidecar_path(out), lambda temporary: temporary.write_text(text))
+    return read_manifest(out)
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return the path of a manifest's sidecar."""
+    return path.with_suffix(".json")
+
+
+def read_sidecar(path: Path) -> dict[str, object]:
+    """Return the sidecar of a manifest, or an empty dict where there is none."""
+    sidecar = sidecar_path(path)
+    if not sidecar.is_file():
+        return {}
+    try:
+        content = json.loads(sidecar.read_text())
+    except ValueError as error:
+        raise UserError(f"{sidecar} is not JSON ({error}): delete it or build again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{sidecar} has schema version {version!r}, this vipl reads {SCHEMA_VERSION}: build "
+            "the manifest again"
+        )
+    return dict(content)
+
+
+def content_sha256(table: pa.Table) -> str:
+    """Return the SHA-256 of a table's values, whatever file format it came from.
+
+    Column by column in schema order: the name, then numbers as little-endian 64-bit values,
+    strings as their lengths followed by their UTF-8 bytes.
+    """
+    digest = hashlib.sha256()
+    for name in SCHEMA.names:
+        digest.update(name.encode())
+        column = table.column(name)
+        if pa.types.is_string(column.type):
+            encoded = [value.as_py().encode() for value in column]
+            digest.update(np.array([len(value) for value in encoded], "<i8").tobytes())
+            digest.update(b"".join(encoded))
+        else:
+            kind = "<f8" if pa.types.is_floating(column.type) else "<i8"
+            digest.update(column.to_numpy().astype(kind).tobytes())
+    return digest.hexdigest()
+
+
+def _read_table(path: Path) -> pa.Table:
+    _check_suffix(path)
+    if not path.is_file():
+        raise UserError(
+            f"there is no manifest {path}: `vipl manifest build folder DIR --out {path}` makes one"
+        )
+    try:
+        if path.suffix == ".csv":
+            text = pa.csv.ConvertOptions(column_types=dict.fromkeys(_csv_header(path), pa.string()))
+            return pa.csv.read_csv(path, convert_options=text)
+        return pa.parquet.read_table(path)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
+
+
+def _csv_header(path: Path) -> list[str]:
+    with path.open() as file:
+        return file.readline().rstrip("\r\n").replace('"', "").split(",")
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in MANIFEST_SUFFIXES:
+        raise UserError(f"a manifest ends in .parquet or .csv, {path.name!r} does not")
+
+
+def _counts(table: pa.Table) -> dict[str, object]:
+    splits = pc.value_counts(table.column("split")).to_pylist()
+    return {
+        "num_clips": table.num_rows,
+        "num_videos": pc.count_distinct(table.column("path")).as_py(),
+        "num_frames": pc.sum(
+            pc.subtract(table.column("end_frame"), table.column("start_frame"))
+        ).as_py(),
+        "splits": {entry["values"]: entry["counts"] for entry in splits},
+    }

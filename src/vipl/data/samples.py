@@ -1,0 +1,200 @@
+"""The samples of a run: frames of one clip each, from the manifest to a tensor.
+
+Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S output side.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vipl.data import sampling
+from vipl.data.isolation import DecoderProcess
+from vipl.data.manifest import Clip, Manifest
+from vipl.data.sampling import Tuples
+from vipl.data.video import Backend, VideoError
+
+MAX_ATTEMPTS = 10
+"""How often a sample is redrawn when its clip cannot be read."""
+
+
+class Failure(NamedTuple):
+    """A clip that could not be read."""
+
+    clip_id: str
+    path: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """A training batch.
+
+    Attributes:
+        frames: uint8 [B, 4, 3, S, S], (start, goal, current, next); with dense tuples
+            [B, P, 2, 3, S, S], pairs (current, next). Without any element when some sample could
+            not be made: `failures` tells why.
+        times: int64 [B, 4] or [B, P, 2], frame numbers in the clip.
+        failures: Clips that could not be read while the batch was made.
+    """
+
+    frames: Tensor
+    times: Tensor
+    failures: list[Failure]
+
+
+class HeldOutClip(NamedTuple):
+    """A validation batch: one clip.
+
+    Attributes:
+        frames: uint8 [T, 3, S, S], evenly spaced; without any element when it could not be read.
+        times: int64 [T], frame numbers in the clip.
+        drawn: A `Batch` of one sample of the clip, for the loss.
+        clip_id: Of the clip.
+        failures: At most one.
+    """
+
+    frames: Tensor
+    times: Tensor
+    drawn: Batch
+    clip_id: str
+    failures: list[Failure]
+
+
+class ClipReader:
+    """Decodes frames of a manifest's clips, in a process of its own that may hang or crash.
+
+    Args:
+        manifest: Whose clips are read.
+        size: Side of the output, in pixels.
+        scale: Least and greatest share of the frame's area that a random crop takes.
+        central_fraction: Central part of each crop that is kept.
+        decoder: Backend; clips that the manifest marks go to PyAV.
+        decode_short_side: Frames are brought to this short side while they are decoded; None
+            keeps their size.
+        timeout_s: After which a clip is given up.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        size: int,
+        scale: tuple[float, float],
+        central_fraction: float,
+        decoder: Backend,
+        decode_short_side: int | None,
+        timeout_s: float,
+    ) -> None:
+        self.manifest = manifest
+        self.crop = {"size": size, "scale": scale, "central_fraction": central_fraction}
+        self.decoder = decoder
+        self.decode_short_side = decode_short_side
+        self.process = DecoderProcess(timeout_s=timeout_s)
+
+    def read(self, clip: Clip, times: NDArray[np.int64], *, seed: tuple[int, ...] | None) -> Tensor:
+        """Return uint8 [*times.shape, 3, S, S]; `seed` is of the random crop, None: centred.
+
+        Raises:
+            VideoError: If the clip cannot be read.
+        """
+        frames = self.process.sample(
+            self.manifest.video_path(clip),
+            (clip.start_frame + times.ravel()).tolist(),
+            backend="pyav" if clip.decoder == "pyav" else self.decoder,
+            short_side=self.decode_short_side,
+            crop={**self.crop, "seed": seed},
+        )
+        return torch.from_numpy(frames).view(*times.shape, *frames.shape[1:])
+
+
+class TrainingSamples(Dataset[Batch]):
+    """Sample n of a run, a pure function of (seed, n); see `vipl.data.sampling`."""
+
+    def __init__(
+        self, reader: ClipReader, *, seed: int, tuples: Tuples, pairs_per_clip: int
+    ) -> None:
+        self.reader = reader
+        self.seed = seed
+        self.tuples = tuples
+        self.pairs_per_clip = pairs_per_clip
+        self._unreadable: dict[int, Failure] = {}
+
+    def __getitem__(self, n: int) -> Batch:
+        """Return a batch of one sample, redrawn while its clip cannot be read."""
+        clips = self.reader.manifest
+        failures: list[Failure] = []
+        for attempt in range(MAX_ATTEMPTS):
+            row = sampling.draw_clip(self.seed, n, attempt=attempt, num_clips=len(clips))
+            if row not in self._unreadable:
+                clip = clips[row]
+                times = self.draw_times(n, clip, attempt=attempt)
+                crop_seed = sampling.crop_seed(self.seed, n, attempt=attempt)
+                try:
+                    frames = self.reader.read(clip, times, seed=crop_seed)
+                except VideoError as error:
+                    self._unreadable[row] = Failure(clip.clip_id, clip.path, str(error))
+                else:
+                    return Batch(frames[None], torch.from_numpy(times)[None], failures)
+            failures.append(self._unreadable[row])
+        return Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), failures)
+
+    def draw_times(self, n: int, clip: Clip, *, attempt: int = 0) -> NDArray[np.int64]:
+        """Return the frame numbers that sample n takes from a clip."""
+        return sampling.draw_frames(
+            self.seed,
+            n,
+            attempt=attempt,
+            num_frames=clip.num_frames,
+            tuples=self.tuples,
+            pairs_per_clip=self.pairs_per_clip,
+        )
+
+
+class HeldOutClips(Dataset[HeldOutClip]):
+    """Held-out clips, always the same frames of each, cropped in the centre."""
+
+    def __init__(self, samples: TrainingSamples, rows: Sequence[int], *, max_frames: int) -> None:
+        self.samples = samples
+        self.rows = rows
+        self.max_frames = max_frames
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> HeldOutClip:
+        row = self.rows[index]
+        clip = self.samples.reader.manifest[row]
+        count = min(clip.num_frames, self.max_frames)
+        times = np.linspace(0, clip.num_frames - 1, count).round().astype(np.int64)
+        drawn = self.samples.draw_times(row, clip)
+        both = np.concatenate([times, drawn.ravel()])
+        try:
+            frames = self.samples.reader.read(clip, both, seed=None)
+        except VideoError as error:
+            nothing = torch.empty(0, dtype=torch.uint8)
+            failure = Failure(clip.clip_id, clip.path, str(error))
+            return HeldOutClip(
+                nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [failure]
+            )
+        tuple_frames = frames[count:].view(1, *drawn.shape, *frames.shape[1:])
+        batch = Batch(tuple_frames, torch.from_numpy(drawn)[None], [])
+        return HeldOutClip(frames[:count], torch.from_numpy(times), batch, clip.clip_id, [])
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """Join batches of one sample."""
+    failures = [failure for sample in samples for failure in sample.failures]
+    incomplete = next((sample for sample in samples if not sample.frames.numel()), None)
+    if incomplete is not None:
+        return incomplete._replace(failures=failures)
+    frames = torch.cat([sample.frames for sample in samples])
+    return Batch(frames, torch.cat([sample.times for sample in samples]), failures)
+
+
+def single(clips: list[HeldOutClip]) -> HeldOutClip:
+    """Return the one clip of a validation batch."""
+    return clips[0]

@@ -1,0 +1,185 @@
+"""`vipl fit`: from a composed configuration to a finished run in its folder."""
+
+import difflib
+import fcntl
+import re
+import shutil
+from argparse import ArgumentError
+from pathlib import Path
+from typing import IO, Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from vipl.callbacks import default_callbacks
+from vipl.config import Config
+from vipl.data.datamodule import VideoDataModule
+from vipl.errors import UserError
+from vipl.files import write_atomically
+from vipl.module import VIPModule
+
+_CONFIG = "config.yaml"
+_LOCK = ".lock"
+
+
+class FitCLI(LightningCLI):
+    """Checks a composed configuration, makes the run's folder, and builds the run's objects.
+
+    Args:
+        config: Plain values, as `vipl.config.compose` returns them.
+        prepare: Make the run's folder and the objects; without, only check.
+    """
+
+    def __init__(self, config: Config, *, prepare: bool = True) -> None:
+        self.composed = config
+        self._lock: IO[str] | None = None
+        self.prepare = prepare
+        super().__init__(
+            VIPModule,
+            VideoDataModule,
+            run=False,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            trainer_defaults={"use_distributed_sampler": False, "log_every_n_steps": 10},
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False},
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run has beside Lightning's sections."""
+        parser.add_argument(
+            "--run_dir", type=str, default="runs/run", help="Folder that the run writes to."
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="Replace a run that is there already."
+        )
+        parser.add_argument(
+            "--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from."
+        )
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "model.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Check names and types of the composed configuration."""
+        try:
+            self.config = parser.parse_object(self.composed)
+        except ArgumentError as error:
+            raise UserError(explain(error, parser)) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Make the run's folder before anything is built."""
+        if self.prepare:
+            self._lock = claim_run_dir(self.run_dir, self.config.overwrite, self.config.ckpt_path)
+
+    def instantiate_classes(self) -> None:
+        """Build trainer, module and data module, when asked to."""
+        if self.prepare:
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer with the project's loggers and callbacks, and the user's."""
+        trainer = self.config_init["trainer"]
+        if trainer["logger"] is None:
+            kwargs["logger"] = default_loggers(self.run_dir)
+        own: list[Callback] = [
+            *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
+            ModelCheckpoint(
+                self.run_dir / "checkpoints",
+                filename="{step}",
+                save_last=True,
+                save_on_train_epoch_end=False,
+            ),
+        ]
+        if trainer["enable_progress_bar"] is not False:
+            own.append(RichProgressBar())
+        users = trainer["callbacks"] or []
+        kwargs["callbacks"] = [*own, *(users if isinstance(users, list) else [users])]
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of the run."""
+        return Path(self.config.run_dir)
+
+    def save_config(self) -> None:
+        """Write the resolved configuration; `vipl fit --config` on it makes the same run."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_atomically(self.run_dir / _CONFIG, lambda path: path.write_text(text))
+
+
+def fit(config: Config) -> Path:
+    """Train, and return the run's folder.
+
+    It then holds `config.yaml`, `checkpoints/`, `encoder/`, `encoder_initial/`, `curves/`,
+    `metrics/metrics.csv`, `tensorboard/`, and `bad_clips.csv` where clips could not be read.
+
+    Raises:
+        UserError: If the configuration, the data or the folder does not allow it.
+    """
+    cli = FitCLI(config)
+    if cli.trainer.is_global_zero:
+        cli.save_config()
+    ckpt_path = cli.config.ckpt_path
+    if ckpt_path is not None and ckpt_path != "last" and not Path(ckpt_path).is_file():
+        raise UserError(f"there is no checkpoint {ckpt_path}")
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path)
+    return cli.run_dir
+
+
+def claim_run_dir(run_dir: Path, overwrite: bool, ckpt_path: str | None) -> IO[str] | None:
+    """Make a run's folder and lock it; return the lock, which lasts as long as it is held.
+
+    Raises:
+        UserError: If another process writes there, or a finished run is there.
+    """
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        return None
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = (run_dir / _LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
+        ) from None
+    if ckpt_path is not None:
+        return lock
+    content = [entry for entry in run_dir.iterdir() if entry.name != _LOCK]
+    if not content:
+        return lock
+    if not (run_dir / _CONFIG).is_file():
+        raise UserError(f"{run_dir} holds files that are not a run's: choose another by run_dir=…")
+    if not overwrite:
+        raise UserError(
+            f"{run_dir} holds a run already: choose another folder by run_dir=…, replace it by "
+            f"overwrite=true, or go on with it by ckpt_path={run_dir}/checkpoints/last.ckpt"
+        )
+    for entry in content:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    return lock
+
+
+def default_loggers(run_dir: Path) -> list[Logger]:
+    """Return TensorBoard's and the CSV logger, both writing inside the run's folder."""
+    return [
+        TensorBoardLogger(run_dir, name="", version="tensorboard"),
+        CSVLogger(run_dir, name="", version="metrics"),
+    ]
+
+
+def explain(error: ArgumentError, parser: LightningArgumentParser) -> str:
+    """Turn the parser's message into one sentence that names the key and the remedy."""
+    text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
+    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key) '([\w.]+)'", text)
+    if unknown is None:
+        return f"configuration: {text}"
+    if "is required" in text:
+        return f"configuration: {unknown[2]} is required, e.g. {unknown[2]}=…"
+    key = ".".join(part for part in unknown.groups() if part)
+    known = list(parser.get_defaults().keys(branches=True))
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    hint = f": did you mean {' or '.join(near)}?" if near else " (`vipl fit --help` lists them)"
+    return f"configuration: there is no key {key!r}{hint}"

@@ -1,0 +1,198 @@
+"""The encoder: an image network with its own preprocessing, uint8 in and float32 out.
+
+Shapes: N images of H x W pixels, S the network's input side, D the embedding size.
+"""
+
+import difflib
+from typing import Any, Literal, final
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from vipl.errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@final
+class Encoder(nn.Module):
+    """A timm network with a linear head, and the preprocessing of its images.
+
+    Args:
+        backbone: Name of a timm model, e.g. "resnet50".
+        output_dim: Size of the linear head on the pooled features; 0 leaves the features.
+        image_size: Side of the network's square input, in pixels.
+        central_fraction: Share of the image's short side that enters the network. The released
+            recipe resizes to 256 and crops 224: 0.875.
+        interpolation: How images are brought to that size, antialiased.
+        mean: Of each channel, for images scaled to [0, 1].
+        std: Of each channel, for images scaled to [0, 1].
+        pretrained: Start from timm's weights (from its hub) and not from random ones.
+
+    Attributes:
+        config: The arguments, as JSON values; they build the same network again.
+        output_dim: D, also where the argument was 0.
+
+    Raises:
+        UserError: If timm knows no such network (near names are listed), its weights cannot be
+            had, or a size makes no sense.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        *,
+        output_dim: int = 1024,
+        image_size: int = 224,
+        central_fraction: float = 0.875,
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_sizes(image_size, output_dim, central_fraction)
+        self.config: dict[str, Any] = {
+            "backbone": backbone,
+            "output_dim": output_dim,
+            "image_size": image_size,
+            "central_fraction": central_fraction,
+            "interpolation": interpolation,
+            "mean": list(mean),
+            "std": list(std),
+            "pretrained": pretrained,
+        }
+        self.image_size = image_size
+        self.central_fraction = central_fraction
+        self.interpolation = interpolation
+        self.network = _create_network(backbone, output_dim, image_size, pretrained)
+        self.register_buffer("mean", _channels(mean), persistent=False)
+        self.register_buffer("std", _channels(std), persistent=False)
+        self.output_dim = self._measure_output_dim()
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Bring images of any size to the network's input size: central square, one resample.
+
+        Args:
+            images: uint8 [N, 3, H, W].
+
+        Returns:
+            uint8 [N, 3, S, S].
+        """
+        _check_images(images)
+        size = self.image_size
+        height, width = images.shape[2:]
+        if (height, width) == (size, size) and self.central_fraction == 1:
+            return images
+        scaled_side = round(size / self.central_fraction)
+        short = min(height, width)
+        scaled = [round(height * scaled_side / short), round(width * scaled_side / short)]
+        mode = InterpolationMode(self.interpolation)
+        resized = transforms.resize(images, scaled, interpolation=mode, antialias=True)
+        cropped: Tensor = transforms.center_crop(resized, [size, size])
+        return cropped
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images that already have the network's input size.
+
+        Args:
+            images: uint8 [N, 3, S, S].
+
+        Returns:
+            [N, D], in the precision that autocast has chosen, else float32.
+        """
+        normalised = (images.float() / 255 - self.mean) / self.std
+        normalised = normalised.contiguous(memory_format=torch.channels_last)
+        embeddings: Tensor = self.network(normalised)
+        return embeddings
+
+    def _measure_output_dim(self) -> int:
+        """Return D by embedding a blank image, which also tells whether the size fits."""
+        blank = torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8)
+        try:
+            return self.embed(blank).shape[1]
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.config['backbone']} does not take images of {self.image_size} px "
+                f"({_first_line(error)}): choose another image_size"
+            ) from error
+
+    @torch.inference_mode()
+    def embed(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+        """Embed images of any size, in evaluation mode and without gradients.
+
+        Args:
+            images: uint8 [N, 3, H, W], on any device.
+            batch_size: Images that go through the network at once.
+
+        Returns:
+            float32 [N, D], N >= 1, on the encoder's device.
+
+        Raises:
+            ValueError: If the images are not uint8 [N, 3, H, W].
+        """
+        _check_images(images)
+        training = self.training
+        self.eval()
+        try:
+            parts = [
+                self(self.preprocess(part.to(self.mean.device))).float()
+                for part in torch.split(images, batch_size)
+            ]
+        finally:
+            self.train(training)
+        return torch.cat(parts)
+
+
+def _create_network(name: str, output_dim: int, image_size: int, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `timm.list_models()`"
+        raise UserError(f"timm has no model {name!r}: {hint}")
+    pretrained_cfg = timm.get_pretrained_cfg(name)
+    # Vision transformers tie their position embeddings to one input size.
+    sized = pretrained_cfg is not None and pretrained_cfg.fixed_input_size
+    extra: dict[str, Any] = {"img_size": image_size} if sized else {}
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=pretrained, num_classes=output_dim, **extra
+        )
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise UserError(
+            f"the weights of {name!r} cannot be had from timm's hub ({_first_line(error)}): "
+            "go on without them by pretrained=false"
+        ) from error
+    return network.to(memory_format=torch.channels_last)
+
+
+def _check_sizes(image_size: int, output_dim: int, central_fraction: float) -> None:
+    if image_size < 1:
+        raise UserError(f"image_size is {image_size}, expected a side in pixels")
+    if output_dim < 0:
+        raise UserError(f"output_dim is {output_dim}, expected 0 (features) or more")
+    if not 0 < central_fraction <= 1:
+        raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"images are {images.dtype} {list(images.shape)}, expected torch.uint8 [N, 3, H, W]"
+        )
+
+
+def _channels(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,195 @@
+"""The Lightning module: it wires encoder, objective and optimiser.
+
+Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S image side,
+D embedding size.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from vipl.curves import curve_metrics, distances_to_last
+from vipl.data.samples import Batch, HeldOutClip
+from vipl.data.sampling import draw_permutations
+from vipl.errors import UserError
+from vipl.models.checkpoint import CHECKPOINT_KEY
+from vipl.models.encoder import Encoder
+from vipl.objectives import Negatives, VIPTerms, dense_terms, embedding_norms, paper_terms
+
+
+class Curve(NamedTuple):
+    """The distance curve of one held-out clip.
+
+    Attributes:
+        clip_id: Of the clip.
+        times: [T], frame numbers in the clip.
+        distances: [T], to the last frame.
+        frames: uint8 [T, 3, S, S].
+    """
+
+    clip_id: str
+    times: NDArray[np.int64]
+    distances: NDArray[np.floating]
+    frames: Tensor
+
+
+class VIPModule(pl.LightningModule):
+    """Value-implicit pre-training of an encoder (arXiv 2210.00030, equation 5).
+
+    Args:
+        encoder: What is trained.
+        gamma: Discount.
+        num_negatives: How often each goal is paired with the frames of other clips.
+        negatives: "separate": in a second log-mean-exp, as the released weights were trained;
+            "joint": inside the first, as the paper writes.
+        epsilon: Added inside the logarithm.
+        l1_weight: Of the embeddings' mean L1 norm.
+        l2_weight: Of the embeddings' mean L2 norm.
+        optimizer: Made from the encoder's parameters.
+        lr_scheduler: Made from the optimiser, stepped once a training step; None: constant.
+        seed: Of the random pairings; the run's.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        gamma: float = 0.98,
+        num_negatives: int = 3,
+        negatives: Negatives = "separate",
+        epsilon: float = 1e-8,
+        l1_weight: float = 0.001,
+        l2_weight: float = 0.001,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-4),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if num_negatives < 0:
+            raise UserError(f"model.num_negatives is {num_negatives}, expected 0 or more")
+        self.encoder = encoder
+        self.gamma = gamma
+        self.num_negatives = num_negatives
+        self.negatives: Negatives = negatives
+        self.epsilon = epsilon
+        self.l1_weight = l1_weight
+        self.l2_weight = l2_weight
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.seed = seed
+        self._held_out: list[tuple[Tensor, Tensor]] = []
+
+    def configure_optimizers(self) -> Any:
+        """Make the optimiser, and the schedule where there is one."""
+        optimizer = self.optimizer(self.encoder.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of the global batch."""
+        embeddings = self.all_ranks(self.embed(batch.frames))
+        with torch.autocast(self.device.type, enabled=False):
+            terms = self.objective(embeddings, self.all_ranks(batch.times), self.global_step)
+            l1, l2 = embedding_norms(embeddings)
+            loss = terms.loss + self.l1_weight * l1 + self.l2_weight * l2
+        self.log_dict(
+            {
+                "train/loss": loss,
+                "train/attraction": terms.attraction,
+                "train/repulsion": terms.repulsion,
+                "train/l1_norm": l1,
+                "train/l2_norm": l2,
+                "train/learning_rate": self.optimizers().param_groups[0]["lr"],  # type: ignore[union-attr]
+            },
+            prog_bar=False,
+        )
+        return loss
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """Embed frames of the network's size: uint8 [..., 3, S, S] to [..., D]."""
+        size = self.encoder.image_size
+        if frames.shape[-3:] != (3, size, size):
+            raise UserError(
+                f"frames are {list(frames.shape[-2:])} pixels and the encoder takes {size}: "
+                "data.image_size and model.encoder.image_size must agree"
+            )
+        leading = frames.shape[:-3]
+        embeddings: Tensor = self.encoder(frames.flatten(0, -4))
+        return embeddings.view(*leading, -1)
+
+    def objective(self, embeddings: Tensor, times: Tensor, step: int) -> VIPTerms:
+        """Return the terms of the loss; the form of the batch says which tuples it holds.
+
+        Args:
+            embeddings: [B, 4, D], or [B, P, 2, D] with dense tuples.
+            times: int64 [B, 4] or [B, P, 2].
+            step: That the random pairings are drawn for.
+        """
+        batch = len(embeddings)
+        permutations = None
+        if self.num_negatives:
+            drawn = draw_permutations(self.seed, step, count=self.num_negatives, batch=batch)
+            permutations = torch.from_numpy(drawn).to(embeddings.device)
+        settings: dict[str, Any] = {
+            "gamma": self.gamma,
+            "permutations": permutations,
+            "negatives": self.negatives,
+            "epsilon": self.epsilon,
+        }
+        if embeddings.ndim == 4:
+            return dense_terms(embeddings, times, **settings)
+        return paper_terms(embeddings, **settings)
+
+    def all_ranks(self, rows: Tensor) -> Tensor:
+        """Join the rows of all processes: the log-mean-exp runs over the global batch.
+
+        Gradients flow back to each process's own rows, so that N processes x B/N rows train
+        like one process x B rows.
+        """
+        if self.trainer.world_size == 1:
+            return rows
+        gathered = self.all_gather(rows, sync_grads=rows.requires_grad)
+        assert isinstance(gathered, Tensor)
+        return gathered.flatten(0, 1)
+
+    def validation_step(self, clip: HeldOutClip, batch_idx: int) -> dict[str, Any]:
+        """Return {"curve": Curve} of a held-out clip, {} where it could not be read."""
+        if not clip.frames.numel():
+            return {}
+        embeddings = self.embed(clip.frames).float()
+        self._held_out.append((self.embed(clip.drawn.frames).float(), clip.drawn.times))
+        distances = distances_to_last(embeddings.cpu().numpy())
+        metrics = curve_metrics(distances)
+        self.log_dict(
+            {
+                "val/bumps": metrics.bumps,
+                "val/value_order_correlation": metrics.value_order_correlation,
+                "val/normalised_distance": metrics.normalised_distance,
+                "val/start_distance": float(distances[0]),
+            },
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=1,
+        )
+        times = clip.times.cpu().numpy()
+        return {"curve": Curve(clip.clip_id, times, distances, clip.frames.cpu())}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss over all held-out clips that this process has seen."""
+        if not self._held_out:
+            return
+        embeddings, times = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
+        self._held_out.clear()
+        loss = self.objective(embeddings, times, step=0).loss
+        self.log("val/loss", loss, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the encoder's configuration, so that a checkpoint loads by itself."""
+        checkpoint[CHECKPOINT_KEY] = self.encoder.config
