@@ -1,8 +1,10 @@
 """Renders demonstrations into H.264 files made for random access, and writes their manifest."""
 
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -98,8 +100,10 @@ def render_demonstrations(
     recipe = {"source": "frankakitchen", "size": size, "after_success": after_success}
     write_manifest(clips, manifest, recipe=recipe)
     held_out = sum(clip.split == "val" for clip in clips)
-    Console(highlight=False).print(
-        f"{manifest}: {len(clips)} videos of {len(chosen)} demonstrations, {held_out} held out"
+    kept = len(clips) - sum(len(job.outputs) for job in jobs)
+    Console(highlight=False, soft_wrap=True).print(
+        f"{manifest}: {len(clips)} videos of {len(chosen)} demonstrations"
+        f"{f' ({kept} were there already)' if kept else ''}, {held_out} held out"
     )
     return manifest
 
@@ -125,14 +129,26 @@ def _run(jobs: Sequence[Job], workers: int) -> None:
     os.environ["MUJOCO_GL"] = choose_backend()
     # Fresh processes: an OpenGL context is neither inherited, nor made where torch may be
     # imported later (their two copies of LLVM do not get along in that order).
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_die_at_interrupt
+    )
     total = sum(job.frames * len(job.outputs) for job in jobs)
     with progress("rendering frames", total=total) as bar:
         try:
             for future in as_completed([pool.submit(render_job, job) for job in jobs]):
                 bar.advance(bar.task_ids[0], future.result())
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a rendering process was killed, perhaps for want of memory: call this again with "
+                "fewer --workers, finished videos are kept"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _die_at_interrupt() -> None:
+    # Ctrl-C reaches the whole group: workers end at once and say nothing.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def render_job(job: Job) -> int:
@@ -163,9 +179,12 @@ def write_h264(path: Path, frames: Sequence[NDArray[np.uint8]]) -> None:
 def _is_finished(path: Path, frames: int, size: int) -> bool:
     if not path.is_file():
         return False
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return (stream.frames, stream.width, stream.height) == (frames, size, size)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return (stream.frames, stream.width, stream.height) == (frames, size, size)
+    except (av.FFmpegError, IndexError):
+        return False  # not a video: a disk that was full, a copy that was cut off
 
 
 def _clip(demo: Demonstration, camera: str, path: Path, frames: int, size: int) -> Clip:

@@ -1,0 +1,238 @@
+"""`vipl demos render`: real frames through the real command, and an exact replay of actions."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vipl.cli import main
+from vipl.data.manifest import read_manifest
+from vipl.errors import UserError
+from vipl_evaluators.frankakitchen import render
+from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index
+from vipl_evaluators.frankakitchen.rendering import choose_backend
+
+CAMERAS = ("default", "left_cam", "right_cam")
+SIZE = 64
+TASK = "light_on"
+DEMONSTRATIONS = {demo.name: demo for demo in load_index()}
+DEMONSTRATION = DEMONSTRATIONS[f"{TASK}/start_00"]
+NUM_FRAMES = DEMONSTRATION.first_success + 4 + 1
+
+
+@pytest.fixture(scope="module")
+def opengl() -> None:
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def rendered(opengl: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One demonstration through the three cameras."""
+    out = tmp_path_factory.mktemp("demos")
+    assert main(command(out)) == 0
+    return out
+
+
+def command(out: Path, *extra: str, task: str = TASK) -> list[str]:
+    arguments = ["demos", "render", "--out", str(out), "--tasks", task, "--size", str(SIZE)]
+    return [*arguments, "--workers", "1", *extra]
+
+
+def decode(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def video(out: Path, camera: str) -> Path:
+    return out / "videos" / f"{DEMONSTRATION.name}_{camera}.mp4"
+
+
+def files_of(out: Path) -> set[str]:
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+
+
+def test_writes_what_it_says(rendered: Path) -> None:
+    videos = {video(rendered, camera).relative_to(rendered).as_posix() for camera in CAMERAS}
+    assert files_of(rendered) == {*videos, "manifest.parquet", "manifest.json"}
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_video_is_made_for_random_access(rendered: Path, camera: str) -> None:
+    with av.open(str(video(rendered, camera))) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == Fraction(25, 2)
+        assert (stream.frames, stream.width, stream.height) == (NUM_FRAMES, SIZE, SIZE)
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        frames = list(container.decode(stream))
+    times = [float(frame.pts * frame.time_base) for frame in frames]
+    np.testing.assert_allclose(times, np.arange(NUM_FRAMES) / 12.5)
+    keys = [i for i, frame in enumerate(frames) if frame.key_frame]
+    assert max(np.diff([*keys, NUM_FRAMES])) <= 10
+    assert all(frame.pict_type != av.video.frame.PictureType.B for frame in frames)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_frames_move_and_are_not_black(rendered: Path, camera: str) -> None:
+    frames = decode(video(rendered, camera)).astype(float)
+    assert frames.std() > 20
+    assert np.abs(frames[-1] - frames[0]).mean() > 1
+
+
+def test_cameras_see_different_things(rendered: Path) -> None:
+    first, second, third = (decode(video(rendered, camera))[0].astype(float) for camera in CAMERAS)
+    assert min(np.abs(first - second).mean(), np.abs(second - third).mean()) > 10
+
+
+def test_manifest_rows(rendered: Path) -> None:
+    manifest = read_manifest(rendered / "manifest.parquet")
+    assert [clip.clip_id for clip in manifest] == [f"{TASK}/start_00/{c}" for c in CAMERAS]
+    for clip, camera in zip(manifest, CAMERAS, strict=True):
+        assert manifest.video_path(clip) == video(rendered, camera)
+        assert (clip.start_frame, clip.end_frame, clip.fps) == (0, NUM_FRAMES, 12.5)
+        assert (clip.width, clip.height, clip.split) == (SIZE, SIZE, "train")
+        assert (clip.source, clip.label) == ("frankakitchen", DEMONSTRATION.task.label)
+
+
+def test_manifest_check_accepts_it(rendered: Path) -> None:
+    assert main(["manifest", "check", str(rendered / "manifest.parquet"), "--workers", "1"]) == 0
+
+
+def test_second_run_skips_finished_files(
+    rendered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {camera: video(rendered, camera).stat().st_mtime_ns for camera in CAMERAS}
+    monkeypatch.setattr(render, "choose_backend", lambda: pytest.fail("nothing is to be rendered"))
+    assert main(command(rendered)) == 0
+    assert before == {camera: video(rendered, camera).stat().st_mtime_ns for camera in CAMERAS}
+    assert "manifest.parquet: 3 videos of 1 demonstrations (3 were there already)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(b"no video"), Path.unlink], ids=["broken", "missing"]
+)
+def test_missing_or_broken_file_is_made_again(
+    rendered: Path, damage: Callable[[Path], object]
+) -> None:
+    path = video(rendered, "left_cam")
+    kept = video(rendered, "default").stat().st_mtime_ns
+    damage(path)
+    assert main(command(rendered)) == 0
+    assert len(decode(path)) == NUM_FRAMES
+    assert video(rendered, "default").stat().st_mtime_ns == kept
+
+
+def test_killed_half_way_leaves_no_half_written_file(opengl: None, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vipl.cli", *command(tmp_path)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: list(tmp_path.rglob("*.mp4")) != [])  # the first, or its temporary file
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finished = [path for path in tmp_path.rglob("*.mp4") if not path.name.startswith(".")]
+    assert all(len(decode(path)) == NUM_FRAMES for path in finished)
+    assert not (tmp_path / "manifest.parquet").exists()
+    assert main(command(tmp_path)) == 0
+    assert all(len(decode(video(tmp_path, camera))) == NUM_FRAMES for camera in CAMERAS)
+
+
+def test_interrupt_ends_it_without_a_traceback(opengl: None, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vipl.cli", *command(tmp_path, task="sdoor_open")],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: list(tmp_path.rglob("*.mp4")) != [])
+    os.killpg(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in messages
+
+
+def wait_for(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.02)
+
+
+def test_split_is_by_trajectory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(render, "_run", lambda jobs, workers: None)
+    manifest = read_manifest(render.render_demonstrations(tmp_path, size=SIZE))
+    splits: dict[str, set[str]] = {}
+    for clip in manifest:
+        splits.setdefault(clip.clip_id.rpartition("/")[0], set()).add(clip.split)
+    assert len(manifest) == 3 * len(DEMONSTRATIONS)
+    assert all(len(found) == 1 for found in splits.values())
+    assert sum(found == {"val"} for found in splits.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--tasks", "sdoor_opne"], "there is no task 'sdoor_opne': expected sdoor_open"),
+        (["--cameras", "left"], "there is no camera 'left': expected left_cam"),
+        (["--size", "63"], "--size is 63, expected an even number of 16 pixels or more"),
+        (["--workers", "0"], "--workers 1 or more"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    tmp_path: Path, extra: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(tmp_path / "out", *extra)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_opengl_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    assert main(command(tmp_path)) == 2
+    message = capsys.readouterr().err
+    assert "apt-get install libegl1" in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("name", ["light_on/start_00", "sdoor_open/start_00"])
+def test_actions_replay_the_states(name: str) -> None:
+    demo = DEMONSTRATIONS[name]
+    states = replay(demo)
+    np.testing.assert_allclose(states, demo.arrays["qpos"], rtol=0, atol=1e-3)
+    assert demo.task.is_success(states[-1, demo.task.qpos_index])
+
+
+def replay(demo: Demonstration) -> NDArray[np.float64]:
+    """The states, [T + 1, 30], that a demonstration's actions lead to."""
+    import mujoco
+
+    from vipl_evaluators.frankakitchen.scene import load_model
+
+    model = load_model(size=16)
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = demo.arrays["qpos"][0], demo.arrays["qvel"][0]
+    low, high = model.actuator_ctrlrange.T
+    states = [data.qpos.copy()]
+    for action in demo.arrays["action"]:
+        data.ctrl[:] = np.clip(data.qpos[:9] + 2.0 * action * 0.08, low, high)
+        mujoco.mj_step(model, data, nstep=40)
+        states.append(data.qpos.copy())
+    return np.stack(states)

@@ -1,0 +1,298 @@
+"""`vipl fit` on small real videos, through the command's own entry."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from tests import media
+from vipl import load_encoder
+from vipl.cli import main
+from vipl.data.manifest import read_manifest
+
+SETTINGS = [
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=6",
+    "trainer.val_check_interval=3",
+    "trainer.check_val_every_n_epoch=null",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "model.encoder.backbone=mobilenetv3_small_050",
+    "model.encoder.output_dim=16",
+    "model.encoder.image_size=32",
+    "data.image_size=32",
+    "data.batch_size=2",
+    "data.num_workers=1",
+    "data.val_frames=8",
+]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """A folder of six good videos and its manifest."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(6):
+        media.write_video(folder / f"{number}.mp4", media.moving_square(20, 48, 64, seed=number))
+    out = folder / "m.parquet"
+    build = ["manifest", "build", "folder", str(folder), "--out", str(out), "--val-fraction", "0.3"]
+    assert main(build) == 0
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "base.yaml"
+    file.write_text("trainer: {enable_model_summary: false}\n")
+    return file
+
+
+def fit(config, manifest, run_dir, *more):
+    arguments = [f"data.manifest={manifest}", f"run_dir={run_dir}", *SETTINGS, *more]
+    return main(["fit", "--config", str(config), *arguments])
+
+
+def metrics(run_dir):
+    with (run_dir / "metrics" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: [float(row[name]) for row in rows if row.get(name)] for row in rows for name in row
+    }
+
+
+@pytest.mark.parametrize("tuples", ["paper", "dense"])
+def test_a_run_leaves_what_it_promises(videos, config, tmp_path, tuples):
+    run = tmp_path / "run"
+    assert fit(config, videos / "m.parquet", run, f"data.tuples={tuples}") == 0
+    logged = metrics(run)
+    assert len(logged["train/loss"]) == 6
+    for name in (
+        "train/attraction", "train/repulsion", "train/l1_norm", "train/l2_norm",
+        "train/learning_rate", "perf/clips_per_second", "perf/data_wait_share",
+        "perf/decode_failures", "val/loss", "val/bumps", "val/value_order_correlation",
+    ):  # fmt: skip
+        assert logged[name], name
+    penalty = 0.001 * (logged["train/l1_norm"][0] + logged["train/l2_norm"][0])
+    terms = logged["train/attraction"][0] + logged["train/repulsion"][0]
+    assert logged["train/loss"][0] == pytest.approx(terms + penalty, rel=1e-5)
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert list((run / "tensorboard").glob("events.*"))
+    assert not (run / "bad_clips.csv").exists()
+    with Image.open(run / "curves" / "step_0000006.png") as picture:
+        assert picture.width > 500
+    images = torch.zeros(1, 3, 50, 60, dtype=torch.uint8)
+    exported = load_encoder(run).embed(images)
+    from_checkpoint = load_encoder(run / "checkpoints" / "last.ckpt").embed(images)
+    torch.testing.assert_close(exported, from_checkpoint, rtol=0, atol=0)
+    initial = load_encoder(run / "encoder_initial").embed(images)
+    assert (initial - exported).abs().max() > 1e-6
+
+
+def test_the_same_seed_gives_the_same_losses_whatever_the_workers(videos, config, tmp_path):
+    losses = {}
+    for name, more in {
+        "none": ["data.num_workers=0"],
+        "two": ["data.num_workers=2"],
+        "pyav": ["data.decoder=pyav"],
+        "other": ["seed_everything=1"],
+    }.items():
+        assert fit(config, videos / "m.parquet", tmp_path / name, *more) == 0
+        losses[name] = metrics(tmp_path / name)["train/loss"]
+    assert losses["none"] == losses["two"] == losses["pyav"]
+    assert losses["none"] != losses["other"]
+
+
+def test_the_saved_configuration_makes_the_run_again(videos, config, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert fit(config, videos / "m.parquet", first) == 0
+    assert main(["fit", "--config", str(first / "config.yaml"), f"run_dir={second}"]) == 0
+    assert metrics(first)["train/loss"] == metrics(second)["train/loss"]
+
+
+def test_a_run_goes_on_from_its_checkpoint(videos, config, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert fit(config, videos / "m.parquet", whole) == 0
+    assert fit(config, videos / "m.parquet", parts, "trainer.max_steps=3") == 0
+    again = f"ckpt_path={parts / 'checkpoints' / 'last.ckpt'}"
+    assert fit(config, videos / "m.parquet", parts, again) == 0
+    assert metrics(whole)["train/loss"][3:] == pytest.approx(
+        metrics(parts)["train/loss"][-3:], rel=1e-6
+    )
+
+
+def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
+    more = [
+        "trainer.max_steps=150",
+        "trainer.val_check_interval=150",
+        "data.tuples=dense",
+        "data.crop_scale=[1.0,1.0]",
+        "data.val_frames=20",
+        "model.optimizer.class_path=torch.optim.Adam",
+        "model.optimizer.init_args.lr=0.003",
+    ]
+    assert fit(config, videos / "m.parquet", tmp_path / "run", *more) == 0
+    logged = metrics(tmp_path / "run")
+    assert logged["val/value_order_correlation"][-1] > 0.9
+    assert logged["train/loss"][-1] < logged["train/loss"][0] - 0.5
+
+
+def test_bad_clips_are_left_out_listed_and_counted(tmp_path, config):
+    for number in range(9):
+        media.write_video(tmp_path / "v" / f"{number}.mp4", media.moving_square(20, 48, 64))
+    out = tmp_path / "m.parquet"
+    build = ["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]
+    assert main(build) == 0
+    train = [clip.path for clip in read_manifest(out).only("train")]
+    (tmp_path / "v" / train[0]).unlink()
+    (tmp_path / "v" / train[1]).write_bytes(b"no longer a video")
+    run = tmp_path / "run"
+    assert fit(config, out, run, "data.max_failure_rate=0.9", "trainer.max_steps=12") == 0
+    with (run / "bad_clips.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert sorted(row["path"] for row in listed) == sorted(train[:2])
+    assert all(row["reason"] for row in listed)
+    assert metrics(run)["perf/decode_failures"][-1] >= 2
+
+
+def test_too_many_bad_clips_stop_the_run(tmp_path, config, capsys):
+    media.write_video(tmp_path / "v" / "a.mp4", media.moving_square(20, 48, 64))
+    out = tmp_path / "m.parquet"
+    assert main(["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]) == 0
+    (tmp_path / "v" / "a.mp4").unlink()
+    capsys.readouterr()
+    assert fit(config, out, tmp_path / "run") == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "10 clips in a row could not be read" in message
+    assert "a.mp4" in message
+
+
+def test_a_manifest_without_held_out_clips_trains(tmp_path, config):
+    media.write_video(tmp_path / "v" / "a.mp4", media.moving_square(20, 48, 64))
+    out = tmp_path / "m.parquet"
+    assert main(["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]) == 0
+    assert fit(config, out, tmp_path / "run") == 0
+    assert load_encoder(tmp_path / "run").output_dim == 16
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["model.gama=0.9"], "no key 'model.gama': did you mean model.gamma"),
+        (
+            ["model.encoder.bakbone=x"],
+            "no key 'model.encoder.bakbone': did you mean model.encoder.b",
+        ),
+        (["modle.gamma=0.9"], "no key 'modle"),
+        (["model.gamma=high"], "model.gamma.*float"),
+        (["data.tuples=sparse"], "data.tuples"),
+        (["model.encoder.backbone=resnet1O"], "did you mean resnet1"),
+        (["data.image_size=48"], "data.image_size and model.encoder.image_size must agree"),
+        (["data.manifest=nowhere.parquet"], "there is no manifest nowhere.parquet"),
+        (["data.manifest=null"], "data.manifest"),
+        (["data.crop_scale=[0.5,0.2]"], "data.crop_scale is .0.5, 0.2."),
+        (["ckpt_path=nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
+        (["model.optimizer.class_path=torch.optim.Adamm"], "Adamm"),
+        (["data.batch_size=0"], "data.batch_size is 0"),
+        (["gamma"], "'gamma' is not an argument of the form key=value"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_status_2(
+    videos, config, tmp_path, capsys, more, message
+):
+    import re
+
+    assert fit(config, videos / "m.parquet", tmp_path / "run", *more) == 2
+    error = capsys.readouterr().err
+    last = error.strip().splitlines()[-1]
+    assert last.startswith("vipl: ")
+    assert re.search(message, last), last
+    assert "Traceback" not in error
+
+
+def test_a_run_is_not_overwritten_unless_asked(videos, config, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert fit(config, videos / "m.parquet", run) == 0
+    assert fit(config, videos / "m.parquet", run) == 2
+    assert "holds a run already: choose another folder by run_dir" in capsys.readouterr().err
+    assert fit(config, videos / "m.parquet", run, "overwrite=true") == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("precious")
+    assert fit(config, videos / "m.parquet", tmp_path / "other", "overwrite=true") == 2
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "precious"
+
+
+def command(config, manifest, run_dir, *more):
+    arguments = [f"data.manifest={manifest}", f"run_dir={run_dir}", *SETTINGS, *more]
+    return [sys.executable, "-m", "vipl.cli", "fit", "--config", str(config), *arguments]
+
+
+def test_two_runs_in_one_folder_at_once(videos, config, tmp_path, capsys):
+    run = tmp_path / "run"
+    first = subprocess.Popen(
+        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(run / "config.yaml", first)
+        assert fit(config, videos / "m.parquet", run, "overwrite=true") == 2
+        assert "another `vipl fit` is writing to" in capsys.readouterr().err
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_a_killed_run_leaves_a_checkpoint_that_loads(videos, config, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(run / "checkpoints" / "last.ckpt", process)
+        time.sleep(0.3)
+    finally:
+        process.kill()
+        process.wait()
+    assert load_encoder(run / "encoder").output_dim == 16
+
+
+def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 90
+    while not path.exists():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.1)
+
+
+def test_print_config_shows_the_resolved_configuration(videos, config, tmp_path, capsys):
+    more = ["data.image_size=${model.encoder.image_size}"]
+    arguments = [f"data.manifest={videos / 'm.parquet'}", *SETTINGS, *more]
+    assert main(["fit", "--config", str(config), "--print-config", *arguments]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["data"]["image_size"] == 32
+    assert printed["model"]["gamma"] == 0.98
+    assert not Path("runs/base").exists()
+
+
+def test_help_shows_every_key_with_its_docstring(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["fit", "--help"])
+    assert exit_info.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--model.gamma" in shown
+    assert "Share of draws that may fail" in shown
+
+
+def test_an_encoder_folder_says_what_it_is(videos, config, tmp_path):
+    assert fit(config, videos / "m.parquet", tmp_path / "run") == 0
+    content = json.loads((tmp_path / "run" / "encoder" / "config.json").read_text())
+    assert content["format"] == "vipl-encoder"
+    assert content["image_size"] == 32

@@ -1,0 +1,178 @@
+"""Encoders: preprocessing, saving, loading, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torchvision.transforms import v2
+
+from vipl import GoalReward, load_encoder, save_encoder
+from vipl.errors import UserError
+from vipl.models import Encoder
+
+SMALL = {"backbone": "mobilenetv3_small_050", "output_dim": 16, "image_size": 64}
+
+
+def images(number=3, height=80, width=100, seed=0):
+    drawn = np.random.default_rng(seed).integers(0, 256, (number, 3, height, width), np.uint8)
+    return torch.from_numpy(drawn)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return Encoder(**SMALL).eval()
+
+
+def test_embeddings_are_those_of_timm_with_the_declared_preprocessing(encoder):
+    network = timm.create_model("mobilenetv3_small_050", num_classes=16).eval()
+    network.load_state_dict(encoder.network.state_dict())
+    chain = v2.Compose(
+        [
+            v2.Resize(round(64 / 0.875), antialias=True),
+            v2.CenterCrop(64),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    with torch.inference_mode():
+        expected = network(chain(images()))
+    got = encoder.embed(images())
+    assert got.dtype == torch.float32
+    assert got.shape == (3, 16)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (31, 200), (240, 180), (256, 256)])
+def test_any_size_is_brought_to_the_networks(encoder, height, width):
+    assert encoder.preprocess(images(2, height, width)).shape == (2, 3, 64, 64)
+
+
+def test_the_batch_does_not_matter_and_the_mode_is_kept(encoder):
+    encoder.train()
+    together = encoder.embed(images(5), batch_size=5)
+    torch.testing.assert_close(encoder.embed(images(5), batch_size=2), together)
+    assert encoder.training
+    encoder.eval()
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "convnext_atto"])
+@pytest.mark.parametrize("output_dim", [0, 24])
+def test_any_backbone_with_or_without_a_head(name, output_dim):
+    encoder = Encoder(name, output_dim=output_dim, image_size=64)
+    embedding = encoder.embed(images(1))
+    assert embedding.shape == (1, encoder.output_dim)
+    assert encoder.output_dim == (output_dim or encoder.network.num_features)
+
+
+def test_saved_and_loaded_it_is_the_same(encoder, tmp_path):
+    save_encoder(encoder, tmp_path / "e")
+    loaded = load_encoder(tmp_path / "e")
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    torch.testing.assert_close(loaded.embed(images()), encoder.embed(images()), rtol=0, atol=0)
+    assert json.loads((tmp_path / "e" / "config.json").read_text())["backbone"] == SMALL["backbone"]
+
+
+def test_timm_models_bring_their_own_preprocessing():
+    encoder = load_encoder("timm:vit_base_patch16_clip_224.openai?pretrained=false")
+    assert encoder.config["mean"] == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    assert encoder.config["interpolation"] == "bicubic"
+    assert encoder.output_dim == 768
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("timm:resnet1O", "timm has no model 'resnet1O': did you mean resnet"),
+        ("resnet10t", "did you mean timm:resnet10t"),
+        ("timm:resnet10t?pretraind=false", "expected timm:NAME or"),
+        ("nowhere/at/all", r"there is no encoder 'nowhere/at/all': expected a folder"),
+    ],
+)
+def test_unknown_sources_list_what_is_near(source, message):
+    with pytest.raises(UserError, match=message):
+        load_encoder(source)
+
+
+def test_a_neighbouring_folder_is_suggested(tmp_path, encoder):
+    save_encoder(encoder, tmp_path / "encoder")
+    with pytest.raises(UserError, match=r"did you mean .*encoder"):
+        load_encoder(tmp_path / "encodr")
+
+
+@pytest.mark.parametrize("broken", ["missing", "truncated", "config", "foreign", "mismatch"])
+def test_folders_that_are_no_encoder(tmp_path, encoder, broken):
+    folder = save_encoder(encoder, tmp_path / "e")
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if broken == "missing":
+        weights.unlink()
+    elif broken == "truncated":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif broken == "config":
+        config.write_text("{")
+    elif broken == "foreign":
+        config.write_text('{"architectures": []}')
+    else:
+        config.write_text(config.read_text().replace('"output_dim": 16', '"output_dim": 17'))
+    with pytest.raises(UserError, match=r"no model\.safetensors|can read|do not fit"):
+        load_encoder(folder)
+
+
+def test_a_checkpoint_with_pickled_objects_is_refused(tmp_path):
+    torch.save({"state_dict": {}, "x": torch.nn.Linear(1, 1)}, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="not a checkpoint that can be read safely"):
+        load_encoder(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "resnet10x"}, "timm has no model 'resnet10x': did you mean resnet10"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"output_dim": -1}, "output_dim is -1"),
+        ({"central_fraction": 1.5}, "central_fraction is 1.5"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Encoder(**{**SMALL, **arguments})
+
+
+def test_images_must_be_uint8(encoder):
+    with pytest.raises(ValueError, match=r"torch\.float32 .* expected torch\.uint8 \[N, 3, H, W\]"):
+        encoder.embed(torch.zeros(1, 3, 8, 8))
+
+
+def test_value_is_the_negative_distance_and_reward_its_difference(encoder):
+    video = images(4)
+    reward = GoalReward(encoder, video[-1])
+    embeddings = encoder.embed(video)
+    expected = -(embeddings - embeddings[-1]).norm(dim=-1)
+    torch.testing.assert_close(reward.value(video), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reward.reward(video), expected.diff(), rtol=1e-4, atol=1e-5)
+    stacked = torch.stack([video, video.flip(0)])
+    assert reward.value(stacked).shape == (2, 4)
+    torch.testing.assert_close(reward.reward(stacked)[0], reward.reward(video))
+
+
+def test_several_goal_images_have_one_mean_embedding_computed_once(encoder, monkeypatch):
+    goals = images(3, 50, 60, seed=1)
+    reward = GoalReward(encoder, goals)
+    torch.testing.assert_close(reward.goal_embedding, encoder.embed(goals).mean(0))
+    seen = []
+    original = type(encoder).embed
+    monkeypatch.setattr(
+        type(encoder), "embed", lambda self, x, **kw: seen.append(len(x)) or original(self, x, **kw)
+    )
+    reward.value(images(2))
+    assert seen == [2]
+
+
+def test_a_goal_or_images_of_a_wrong_form(encoder):
+    with pytest.raises(ValueError, match="the goal has no image"):
+        GoalReward(encoder, images(3)[:0])
+    with pytest.raises(ValueError, match=r"expected \[..., T, 3, H, W\]"):
+        GoalReward(encoder, images(1)).reward(images(1)[0])

@@ -1,0 +1,156 @@
+"""The manifest: reading, writing, its hash, and what it refuses."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from vipl.data.manifest import Clip, read_manifest, sidecar_path, write_manifest
+from vipl.errors import UserError
+
+CLIP = Clip(
+    clip_id="a#0",
+    path="videos/a.mp4",
+    start_frame=0,
+    end_frame=30,
+    fps=29.97,
+    width=320,
+    height=240,
+    split="train",
+    source="folder",
+    label="öffne die Tür",
+)
+CLIPS = [
+    CLIP,
+    replace(CLIP, clip_id="b#0", path="videos/b.mp4", split="val", label=""),
+    replace(CLIP, clip_id="a#1", start_frame=30, end_frame=60, decoder="pyav"),
+]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_what_is_written_is_read_again(tmp_path, suffix):
+    written = write_manifest(CLIPS, tmp_path / f"m{suffix}", recipe={"source": "test"})
+    manifest = read_manifest(tmp_path / f"m{suffix}")
+    assert list(manifest) == CLIPS
+    assert manifest.sha256 == written.sha256
+    assert manifest.root == tmp_path
+    assert manifest.video_path(manifest[0]) == tmp_path / "videos/a.mp4"
+    assert [clip.clip_id for clip in manifest.only("val")] == ["b#0"]
+    sidecar = json.loads((tmp_path / "m.json").read_text())
+    assert sidecar["schema_version"] == 1
+    assert sidecar["recipe"] == {"source": "test"}
+    assert sidecar["splits"] == {"train": 2, "val": 1}
+    assert (sidecar["num_clips"], sidecar["num_videos"], sidecar["num_frames"]) == (3, 2, 90)
+
+
+def test_the_hash_is_of_the_content_not_of_the_format(tmp_path):
+    table = write_manifest(CLIPS, tmp_path / "m.parquet", recipe={})
+    text = write_manifest(CLIPS, tmp_path / "n.csv", recipe={"another": "recipe"})
+    assert table.sha256 == text.sha256
+    changed = [*CLIPS[:2], replace(CLIPS[2], label="x")]
+    other = write_manifest(changed, tmp_path / "o.csv", recipe={})
+    assert other.sha256 != table.sha256
+
+
+def test_root_is_remembered_relative_to_the_manifest(tmp_path):
+    out = tmp_path / "tables" / "m.parquet"
+    write_manifest(CLIPS, out, recipe={}, root=tmp_path / "data")
+    assert read_manifest(out).root == tmp_path / "data"
+    assert read_manifest(out, root="/elsewhere").root.as_posix() == "/elsewhere"
+
+
+def test_an_edited_manifest_is_refused_until_its_sidecar_is_gone(tmp_path):
+    out = tmp_path / "m.csv"
+    write_manifest(CLIPS, out, recipe={})
+    out.write_text(out.read_text().replace("29.97", "30.00", 1))
+    with pytest.raises(UserError, match="has changed since it was built"):
+        read_manifest(out)
+    sidecar_path(out).unlink()
+    assert len(read_manifest(out)) == 3
+
+
+def write_csv(file_path, **changes):
+    """Write one good row with changes; a column set to None is left out."""
+    row = {name: getattr(CLIP, name) for name in Clip.__dataclass_fields__ if name != "decoder"}
+    row |= changes
+    row = {name: value for name, value in row.items() if value is not None}
+    with file_path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+        writer.writerow(row | {"clip_id": "second"})
+    return file_path
+
+
+def test_the_decoder_column_may_be_missing(tmp_path):
+    assert read_manifest(write_csv(tmp_path / "m.csv"))[0].decoder == "any"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": None}, "m.csv lacks the column 'fps' .expected: clip_id, path,"),
+        ({"fps": None, "fsp": 1}, "did you mean it by 'fsp'"),
+        ({"colour": 1}, "unknown column 'colour'"),
+        ({"start_frame": "zero"}, "row 1, column start_frame: 'zero', expected type int64"),
+        ({"end_frame": 2}, "row 1, column end_frame: 2, expected at least start_frame . 3"),
+        ({"start_frame": -1}, "row 1, column start_frame: -1, expected a frame number of 0 or"),
+        ({"fps": 0}, "row 1, column fps: 0.0, expected a rate above 0"),
+        ({"fps": "nan"}, "row 1, column fps"),
+        ({"width": 0}, "row 1, column width: 0, expected a size above 0"),
+        ({"split": "test"}, "row 1, column split: 'test', expected 'train' or 'val'"),
+        ({"decoder": "vlc"}, "row 1, column decoder: 'vlc', expected 'any' or 'pyav'"),
+        ({"path": "../a.mp4"}, "row 1, column path: '../a.mp4', expected a relative path that"),
+        ({"path": "a/../../b"}, "row 1, column path"),
+        ({"path": "/etc/passwd"}, "row 1, column path: '/etc/passwd'"),
+        ({"clip_id": "second"}, "row 2, column clip_id: 'second', expected a unique id; row 1"),
+    ],
+)
+def test_errors_name_the_row_the_column_and_what_was_expected(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        read_manifest(write_csv(tmp_path / "m.csv", **changes))
+
+
+def test_an_empty_cell_is_named(tmp_path):
+    columns = {name: [getattr(CLIP, name)] for name in Clip.__dataclass_fields__}
+    table = pa.table(columns | {"path": pa.array([None], pa.string())})
+    pyarrow.parquet.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises(UserError, match="row 1, column path: empty, expected a value of type"):
+        read_manifest(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.parquet", None, "there is no manifest .*vipl manifest build folder"),
+        ("m.txt", "x", "ends in .parquet or .csv"),
+        ("m.parquet", "not parquet", "cannot be read as parquet"),
+        ("m.parquet", "", "cannot be read as parquet"),
+        ("m.csv", "", "cannot be read as csv"),
+        ("m.csv", "a,b\n1,2,3\n", "cannot be read as csv|lacks the column"),
+    ],
+)
+def test_files_that_are_no_manifest(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path / name)
+
+
+def test_a_manifest_without_rows_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "clip_id,path,start_frame,end_frame,fps,width,height,split,source,label\n"
+    )
+    with pytest.raises(UserError, match="no rows"):
+        read_manifest(tmp_path / "m.csv")
+    with pytest.raises(UserError, match="no clip to write"):
+        write_manifest([], tmp_path / "n.csv", recipe={})
+
+
+def test_nothing_half_written_when_a_row_is_wrong(tmp_path):
+    with pytest.raises(UserError, match="row 2, column path"):
+        write_manifest([CLIP, replace(CLIP, path="../x")], tmp_path / "m.parquet", recipe={})
+    assert list(tmp_path.iterdir()) == []
