@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart test lint types slow gl install clean
 
 quickstart: install gl
-	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks sdoor_open
+	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks sdoor_open --size 128
 	$(BIN)/vipl fit --config configs/fit/quickstart.yaml seed_everything=$(SEED) \
 		data.manifest=$(QUICKSTART)/demos/manifest.parquet run_dir=$(QUICKSTART)/run overwrite=true
 	$(BIN)/vipl curves $(QUICKSTART)/demos/manifest.parquet --out $(QUICKSTART)/curves \

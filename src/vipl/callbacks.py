@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -54,7 +54,7 @@ class Throughput(Callback):
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             elapsed = now - self._window_start
             pl_module.log("perf/clips_per_second", self._clips / elapsed, prog_bar=True)
-            pl_module.log("perf/data_wait_share", self._waited_s / elapsed, prog_bar=True)
+            pl_module.log("perf/data_wait_share", self._waited_s / elapsed)
             self._window_start, self._waited_s, self._clips = now, 0.0, 0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -212,6 +212,20 @@ class RewardCurves(Callback):
             return
         plot_held_out(curves, self.run_dir / "curves" / f"step_{trainer.global_step:07d}.png")
         trainer.print(_summary(trainer.global_step, trainer.callback_metrics))
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar with short names; it shows epochs only where they are counted."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        counted = self.trainer.max_epochs not in (None, -1)
+        return super()._get_train_description(current_epoch) if counted else "Training  "
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return what stands beside the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return {name.rpartition("/")[2]: value for name, value in metrics.items()}
 
 
 def _summary(step: int, metrics: dict[str, Tensor]) -> str:

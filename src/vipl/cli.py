@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -82,7 +83,7 @@ class _FitHelp(argparse.Action):
 
         parser.print_help()
         print("\nConfiguration keys:\n")
-        FitCLI({"data": {"manifest": "…"}}, prepare=False).parser.print_help()
+        FitCLI({"data": {"manifest": "…"}}).parser.print_help()
         parser.exit()
 
 
@@ -111,13 +112,16 @@ def run_fit(args: argparse.Namespace) -> None:
 
     if not args.config:
         raise UserError("which run? name one: vipl fit --config configs/fit/quickstart.yaml")
+    # Threads that spin while they wait starve the decoders, and each other when anything else
+    # runs: on a busy machine a training step then takes many times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     config = compose(args.config, args.overrides)
     config.setdefault("run_dir", f"runs/{Path(args.config[0]).stem}")
 
     from vipl.fit import FitCLI, fit
 
     if args.print_config:
-        cli = FitCLI(config, prepare=False)
+        cli = FitCLI(config)
         print(cli.parser.dump(cli.config, skip_none=False), end="")
         return
     run_dir = fit(config)

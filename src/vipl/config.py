@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from vipl.errors import UserError
@@ -39,7 +39,12 @@ def compose(files: Sequence[str | Path], overrides: Sequence[str]) -> Config:
     for layer in [*map(_read, files), *map(_override, overrides)]:
         merged = _merge(merged, layer)
     try:
-        resolved = OmegaConf.to_container(OmegaConf.create(merged), resolve=True)
+        resolved = OmegaConf.to_container(
+            OmegaConf.create(merged), resolve=True, throw_on_missing=True
+        )
+    except MissingMandatoryValue as error:
+        key = error.full_key or "a key"
+        raise UserError(f"configuration: {key} is required: add {key}=…") from error
     except OmegaConfBaseException as error:
         raise UserError(f"configuration: {str(error).splitlines()[0]}") from error
     assert isinstance(resolved, dict)

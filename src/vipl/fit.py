@@ -2,19 +2,23 @@
 
 import difflib
 import fcntl
+import logging
 import re
 import shutil
+import warnings
 from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from vipl.callbacks import default_callbacks
+from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
@@ -26,17 +30,17 @@ _LOCK = ".lock"
 
 
 class FitCLI(LightningCLI):
-    """Checks a composed configuration, makes the run's folder, and builds the run's objects.
+    """Checks a composed configuration; `build` then makes the run's objects.
 
     Args:
         config: Plain values, as `vipl.config.compose` returns them.
-        prepare: Make the run's folder and the objects; without, only check.
+
+    Raises:
+        UserError: If a name or a type is wrong.
     """
 
-    def __init__(self, config: Config, *, prepare: bool = True) -> None:
+    def __init__(self, config: Config) -> None:
         self.composed = config
-        self._lock: IO[str] | None = None
-        self.prepare = prepare
         super().__init__(
             VIPModule,
             VideoDataModule,
@@ -69,15 +73,12 @@ class FitCLI(LightningCLI):
         except ArgumentError as error:
             raise UserError(explain(error, parser)) from error
 
-    def before_instantiate_classes(self) -> None:
-        """Make the run's folder before anything is built."""
-        if self.prepare:
-            self._lock = claim_run_dir(self.run_dir, self.config.overwrite, self.config.ckpt_path)
-
     def instantiate_classes(self) -> None:
-        """Build trainer, module and data module, when asked to."""
-        if self.prepare:
-            super().instantiate_classes()
+        """Leave it to `build`: checking a configuration must not touch the disk."""
+
+    def build(self) -> None:
+        """Build trainer, module and data module."""
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with the project's loggers and callbacks, and the user's."""
@@ -94,7 +95,7 @@ class FitCLI(LightningCLI):
             ),
         ]
         if trainer["enable_progress_bar"] is not False:
-            own.append(RichProgressBar())
+            own.append(ProgressBar())
         users = trainer["callbacks"] or []
         kwargs["callbacks"] = [*own, *(users if isinstance(users, list) else [users])]
         return super().instantiate_trainer(**kwargs)
@@ -119,37 +120,53 @@ def fit(config: Config) -> Path:
     Raises:
         UserError: If the configuration, the data or the folder does not allow it.
     """
+    _hush()
     cli = FitCLI(config)
-    if cli.trainer.is_global_zero:
-        cli.save_config()
     ckpt_path = cli.config.ckpt_path
-    if ckpt_path is not None and ckpt_path != "last" and not Path(ckpt_path).is_file():
+    if ckpt_path is not None and not Path(ckpt_path).is_file():
         raise UserError(f"there is no checkpoint {ckpt_path}")
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path)
+    with claimed(cli.run_dir, overwrite=cli.config.overwrite, resume=ckpt_path is not None):
+        cli.build()
+        if cli.trainer.is_global_zero:
+            cli.save_config()
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path)
+        # The last step need not be one after which a checkpoint is due.
+        cli.trainer.save_checkpoint(cli.run_dir / "checkpoints" / "last.ckpt")
     return cli.run_dir
 
 
-def claim_run_dir(run_dir: Path, overwrite: bool, ckpt_path: str | None) -> IO[str] | None:
-    """Make a run's folder and lock it; return the lock, which lasts as long as it is held.
+@contextmanager
+def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Make a run's folder and hold it against other runs.
+
+    Args:
+        run_dir: The folder.
+        overwrite: Delete the run that it holds.
+        resume: Go on with the run that it holds.
 
     Raises:
-        UserError: If another process writes there, or a finished run is there.
+        UserError: If another process writes there, or it holds something and neither is asked.
     """
     if getattr(rank_zero_only, "rank", 0) != 0:
-        return None
+        yield
+        return
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = (run_dir / _LOCK).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
-        ) from None
-    if ckpt_path is not None:
-        return lock
+    with (run_dir / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
+            ) from None
+        if not resume:
+            _clear(run_dir, overwrite=overwrite)
+        yield
+
+
+def _clear(run_dir: Path, *, overwrite: bool) -> None:
     content = [entry for entry in run_dir.iterdir() if entry.name != _LOCK]
     if not content:
-        return lock
+        return
     if not (run_dir / _CONFIG).is_file():
         raise UserError(f"{run_dir} holds files that are not a run's: choose another by run_dir=…")
     if not overwrite:
@@ -159,7 +176,16 @@ def claim_run_dir(run_dir: Path, overwrite: bool, ckpt_path: str | None) -> IO[s
         )
     for entry in content:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    return lock
+
+
+def _hush() -> None:
+    """Leave out what libraries say that no user of ours can act on."""
+    noise = ("litlogger", "TPU available", "for seamless cloud")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(text in record.getMessage() for text in noise)
+    )
+    for message in ("LeafSpec", "irectory .* exists", "Total length of `list`", "many workers"):
+        warnings.filterwarnings("ignore", message=f".*{message}")
 
 
 def default_loggers(run_dir: Path) -> list[Logger]:
@@ -173,7 +199,7 @@ def default_loggers(run_dir: Path) -> list[Logger]:
 def explain(error: ArgumentError, parser: LightningArgumentParser) -> str:
     """Turn the parser's message into one sentence that names the key and the remedy."""
     text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
-    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key) '([\w.]+)'", text)
+    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key|Option) '([\w.]+)'", text)
     if unknown is None:
         return f"configuration: {text}"
     if "is required" in text:

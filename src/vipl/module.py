@@ -99,16 +99,15 @@ class VIPModule(pl.LightningModule):
             terms = self.objective(embeddings, self.all_ranks(batch.times), self.global_step)
             l1, l2 = embedding_norms(embeddings)
             loss = terms.loss + self.l1_weight * l1 + self.l2_weight * l2
+        self.log("train/loss", loss, prog_bar=True)
         self.log_dict(
             {
-                "train/loss": loss,
                 "train/attraction": terms.attraction,
                 "train/repulsion": terms.repulsion,
                 "train/l1_norm": l1,
                 "train/l2_norm": l2,
                 "train/learning_rate": self.optimizers().param_groups[0]["lr"],  # type: ignore[union-attr]
-            },
-            prog_bar=False,
+            }
         )
         return loss
 

@@ -187,8 +187,10 @@ class VideoDataModule(pl.LightningDataModule):
         count = min(total, self.val_clips)
         rows = np.linspace(0, total - 1, count).round().astype(int).tolist()
         rank, world_size = self._place()
+        # A process without any would miss the exchange of metrics, and the others would wait.
+        share = rows[rank::world_size] or rows[:1]
         return DataLoader(
-            HeldOutClips(self._samples["val"], rows[rank::world_size], max_frames=self.val_frames),
+            HeldOutClips(self._samples["val"], share, max_frames=self.val_frames),
             batch_size=1,
             collate_fn=single,
             num_workers=min(self.num_workers, count),

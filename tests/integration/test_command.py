@@ -1,0 +1,106 @@
+"""The command as a process: how fast it answers, what it imports, how it fails."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import vipl
+from vipl import cli
+from vipl.cli import main
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def fastest_s(*arguments):
+    """Best of three: other processes may be at work."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert run(*arguments).returncode == 0
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def test_help_answers_at_once():
+    assert fastest_s("-m", "vipl.cli", "--help") < 1.5
+
+
+def test_importing_vipl_is_cheap():
+    bare = fastest_s("-c", "pass")
+    assert fastest_s("-c", "import vipl") - bare < 0.3
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import vipl", ("torch", "numpy", "mujoco", "gymnasium", "vipl_evaluators")),
+        ("import vipl.fit", ("mujoco", "gymnasium", "gymnasium_robotics", "vipl_evaluators")),
+        ("import vipl.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
+        ("import vipl.data.isolation", ("torch",)),
+        ("import vipl_evaluators.frankakitchen.render", ("torch", "mujoco")),
+    ],
+)
+def test_what_is_not_imported(statement, absent):
+    loaded = f"import sys; {statement}; print(*[m for m in {absent!r} if m in sys.modules])"
+    done = run("-c", loaded)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_public_names_are_there():
+    names = "from vipl import Encoder, GoalReward, load_encoder, save_encoder, __version__"
+    assert run("-c", names).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        vipl.nothing  # noqa: B018
+
+
+def test_no_command_and_unknown_commands():
+    for arguments in ([], ["fitt"], ["manifest", "check", "m.parquet", "--colour"]):
+        with pytest.raises(SystemExit) as exit_info:
+            main(arguments)
+        assert exit_info.value.code == 2
+
+
+def test_fit_without_a_configuration(capsys):
+    assert main(["fit"]) == 2
+    assert "vipl fit --config configs/fit/quickstart.yaml" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert main(["manifest", "check", "nowhere.parquet", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+class Plugin:
+    """An installed command."""
+
+    name = "extra"
+    value = "somewhere:add"
+
+    def __init__(self, load):
+        self.load = load
+
+
+def test_a_plugin_that_does_not_load_says_so_when_it_is_called(monkeypatch, capsys):
+    def load():
+        raise ImportError("No module named 'heavy'")
+
+    monkeypatch.setattr(cli, "entry_points", lambda group: [Plugin(load)])
+    assert main(["extra", "--anything"]) == 2
+    assert "No module named 'heavy'" in capsys.readouterr().err
+    assert main(["fit"]) == 2
+
+
+def test_a_plugins_command_runs(monkeypatch, capsys):
+    def add(commands):
+        commands.add_parser("extra").set_defaults(run=lambda args: print("ran"))
+
+    monkeypatch.setattr(cli, "entry_points", lambda group: [Plugin(lambda: add)])
+    assert main(["extra"]) == 0
+    assert capsys.readouterr().out == "ran\n"

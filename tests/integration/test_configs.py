@@ -1,0 +1,42 @@
+"""Every configuration that ships is read by the parser that reads it for users."""
+
+from pathlib import Path
+
+import pytest
+
+from vipl.config import compose
+from vipl.fit import FitCLI
+
+FIT = Path(__file__).parents[2] / "configs" / "fit"
+FILES = sorted(FIT.glob("*.yaml"))
+
+
+def test_there_are_some():
+    assert {file.stem for file in FILES} >= {"quickstart", "folder", "ego4d_resnet50"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_is_accepted(file):
+    config = FitCLI(compose([file], ["data.manifest=m.parquet"])).config
+    assert config.data.image_size == config.model.encoder.image_size
+    assert config.data.central_fraction == config.model.encoder.central_fraction
+
+
+def test_the_seed_reaches_data_and_model():
+    config = FitCLI(compose([FILES[0]], ["data.manifest=m", "seed_everything=7"])).config
+    assert (config.data.seed, config.model.seed) == (7, 7)
+
+
+def test_the_released_recipe():
+    config = FitCLI(compose([FIT / "ego4d_resnet50.yaml"], ["data.manifest=m"])).config
+    model, data = config.model, config.data
+    assert (model.gamma, model.num_negatives, model.negatives) == (0.98, 3, "separate")
+    assert (model.l1_weight, model.l2_weight, model.epsilon) == (0.001, 0.001, 1e-8)
+    assert model.encoder.backbone == "resnet50"
+    assert (model.encoder.output_dim, model.encoder.image_size) == (1024, 224)
+    assert model.encoder.central_fraction == 224 / 256
+    assert model.optimizer.class_path == "torch.optim.Adam"
+    assert model.optimizer.init_args.lr == 1e-4
+    assert model.lr_scheduler is None
+    assert (data.tuples, data.batch_size, tuple(data.crop_scale)) == ("paper", 32, (0.2, 1.0))
+    assert config.trainer.max_steps == 2_000_000
