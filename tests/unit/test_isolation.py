@@ -15,7 +15,8 @@ from tests import media
 
 from vipl.data.decoder_child import send
 from vipl.data.isolation import DecoderProcess, probe_many
-from vipl.data.video import VideoError, VideoInfo, VideoReader, has_decord, probe
+from vipl.data.probe import VideoInfo, probe
+from vipl.data.video import VideoError, VideoReader, has_decord
 from vipl.errors import UserError
 
 needs_decord = pytest.mark.skipif(not has_decord(), reason="decord is not installed")

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from vipl.data.isolation import probe_many
 from vipl.data.manifest import Clip, Manifest, read_manifest, sidecar_path, write_manifest
+from vipl.data.probe import VideoInfo
 from vipl.data.sources.folder import FolderReport, build_folder
-from vipl.data.video import VideoError, VideoInfo
+from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically
 

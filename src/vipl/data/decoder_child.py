@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data.video import VideoError, VideoInfo, VideoReader, probe
+from vipl.data.probe import VideoInfo, probe
+from vipl.data.video import VideoError, VideoReader
 from vipl.errors import UserError
 
 ERRORS: dict[str, type[Exception]] = {

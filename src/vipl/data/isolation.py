@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.data.decoder_child import ERRORS, receive, send
-from vipl.data.video import Backend, VideoError, VideoInfo
+from vipl.data.probe import VideoInfo
+from vipl.data.video import Backend, VideoError
 
 _START_TIMEOUT_S = 120.0
 # decord leaks some memory with every reader: the child is replaced now and then.
@@ -92,7 +93,7 @@ class DecoderProcess:
         return None if self._child is None else self._child.pid
 
     def probe(self, path: str | Path) -> VideoInfo:
-        """Call `vipl.data.video.probe` in the child.
+        """Call `vipl.data.probe.probe` in the child.
 
         Where decord hangs or crashes, PyAV is tried alone, with the same time-out again.
 

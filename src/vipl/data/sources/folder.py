@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vipl.data.isolation import probe_many
 from vipl.data.manifest import Clip
+from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
-from vipl.data.video import VideoError, VideoInfo
+from vipl.data.video import VideoError
 from vipl.errors import UserError
 
 # fmt: off
@@ -182,6 +183,8 @@ def _probe(
         elif result.num_frames < MIN_FRAMES:
             reason = f"{result.num_frames} frames, a clip needs {MIN_FRAMES}"
             report.unreadable.append((relative, reason))
+        elif not result.fps_hz > 0:
+            report.unreadable.append((relative, "the file states no frame rate"))
         else:
             infos[videos[index]] = result
             if result.decoder == "pyav":

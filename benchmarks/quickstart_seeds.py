@@ -1,0 +1,86 @@
+"""What the quickstart's encoder learns, over several seeds.
+
+`python -m benchmarks.quickstart_seeds` trains the quickstart's configuration once a seed and
+compares each encoder with its own initialisation on the held-out demonstrations. Its intervals are
+bootstrap intervals (95%, percentile) that draw demonstrations, with all their cameras and seeds,
+since pictures of one demonstration are not independent of each other.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+METRICS = ("value_order_correlation", "bumps")
+CONFIG = "configs/fit/quickstart.yaml"
+
+
+def vipl(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "vipl.cli", *map(str, arguments)], check=True)
+
+
+def measure(out: Path, seed: int) -> list[dict[str, str]]:
+    """Return the rows of the table of one seed, training when it is not there yet."""
+    manifest, run, curves = out / "demos/manifest.parquet", out / f"seed{seed}", out / f"c{seed}"
+    if not (curves / "table.csv").is_file():
+        more = [f"seed_everything={seed}", f"data.manifest={manifest}", f"run_dir={run}"]
+        vipl("fit", "--config", CONFIG, *more, "overwrite=true")
+        encoders = [f"initial={run / 'encoder_initial'}", f"trained={run / 'encoder'}"]
+        flags = [part for encoder in encoders for part in ("--encoder", encoder)]
+        vipl("curves", manifest, "--out", curves, *flags)
+    with (curves / "table.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def interval(values: dict[str, list[float]]) -> tuple[float, float, float]:
+    """Return mean and 95% bootstrap interval of values grouped by demonstration."""
+    groups = [np.mean(group) for group in values.values()]
+    rng = np.random.default_rng(0)
+    means = rng.choice(groups, (10_000, len(groups))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(np.mean(groups)), float(low), float(high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/quickstart_seeds"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    args = parser.parse_args()
+    vipl("demos", "render", "--out", args.out / "demos", "--tasks", "sdoor_open", "--size", 128)
+    rows = [{**row, "seed": seed} for seed in args.seeds for row in measure(args.out, seed)]
+    result: dict[str, object] = {"name": "quickstart_seeds", "n": len(rows) // 2}
+    for metric in METRICS:
+        for encoder in ("initial", "trained"):
+            grouped: dict[str, list[float]] = {}
+            for row in rows:
+                if row["encoder"] == encoder:
+                    demonstration = str(row["video"]).rpartition("/")[0]
+                    grouped.setdefault(demonstration, []).append(float(row[metric]))
+            mean, low, high = interval(grouped)
+            print(f"{metric}, {encoder}: {mean:.3f} [{low:.3f}, {high:.3f}]")
+            result[f"{metric}_{encoder}"] = [mean, low, high]
+        for seed in args.seeds:
+            means = {
+                encoder: np.mean(
+                    [
+                        float(row[metric])
+                        for row in rows
+                        if row["encoder"] == encoder and row["seed"] == seed
+                    ]
+                )
+                for encoder in ("initial", "trained")
+            }
+            print(f"  seed {seed}: {means['initial']:.3f} -> {means['trained']:.3f}")
+            result[f"{metric}_seed{seed}"] = [float(value) for value in means.values()]
+    result["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
