@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _USER_ERRNOS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{where}{error.strerror}", debug)
+        remedy = "; free some, or write to another disk" if error.errno == errno.ENOSPC else ""
+        return _refuse(f"{where}{error.strerror}{remedy}", debug)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -241,16 +241,16 @@ def _write_rows(path: Path, header: Sequence[str], rows: object) -> None:
 def _print_table(
     rows: Sequence[tuple[str, str, int, CurveMetrics]], encoders: Sequence[str]
 ) -> None:
-    table = Table("video", "encoder", "frames", title_justify="left")
-    for name in ("value-order correlation ↑", "bumps ↓", "normalised distance"):
-        table.add_column(name, justify="right")
-    for video, encoder, count, metrics in rows:
-        table.add_row(video, encoder, str(count), *(f"{value:.3f}" for value in _shown(metrics)))
+    table = Table("video", "encoder")
+    for name in ("value-order\ncorrelation ↑", "\nbumps ↓", "normalised\ndistance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for video, encoder, _, metrics in rows:
+        table.add_row(video, encoder, *(f"{value:.3f}" for value in _shown(metrics)))
     table.add_section()
     for encoder in encoders:
         values = np.array([_shown(metrics) for _, name, _, metrics in rows if name == encoder])
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(values.mean(0), values.std(0), strict=True)]
-        table.add_row(f"mean ± std of {len(values)}", encoder, "", *cells)
+        table.add_row(f"mean ± std of {len(values)}", encoder, *cells)
     _console.print(table)
 
 

@@ -160,7 +160,11 @@ def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
             ) from None
         if not resume:
             _clear(run_dir, overwrite=overwrite)
-        yield
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(run_dir)  # a full disk does not say where
+            raise
 
 
 def _clear(run_dir: Path, *, overwrite: bool) -> None:

@@ -146,6 +146,23 @@ def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     assert logged["train/loss"][-1] < logged["train/loss"][0]
 
 
+def test_two_processes_train_like_one(videos, config, tmp_path):
+    """Without BatchNorm, whose statistics are each process's own."""
+    more = [
+        "model.encoder.backbone=convnext_atto",
+        "trainer.max_steps=3",
+        "data.batch_size=4",
+        "data.num_workers=0",
+        "data.steps_per_epoch=3",
+    ]
+    assert fit(config, videos / "m.parquet", tmp_path / "one", *more) == 0
+    more += ["trainer.devices=2", "trainer.strategy=ddp"]
+    subprocess.run(command(config, videos / "m.parquet", tmp_path / "two", *more), check=True)
+    one, two = (metrics(tmp_path / name) for name in ("one", "two"))
+    for name in ("train/loss", "val/loss", "val/bumps", "val/value_order_correlation"):
+        assert one[name] == pytest.approx(two[name], rel=1e-5), name
+
+
 def test_bad_clips_are_left_out_listed_and_counted(tmp_path, config):
     for number in range(9):
         media.write_video(tmp_path / "v" / f"{number}.mp4", media.moving_square(20, 48, 64))

@@ -159,9 +159,13 @@ def write_manifest(
         "sha256": content_sha256(table),
     }
     writer = pa.csv.write_csv if out.suffix == ".csv" else pa.parquet.write_table
-    write_atomically(out, lambda temporary: writer(table, temporary))
     text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(sidecar_path(out), lambda temporary: temporary.write_text(text))
+
+    def write_both(temporary: Path) -> None:
+        temporary.write_text(text)  # first, so that a full disk leaves neither of the two
+        write_atomically(out, lambda table_file: writer(table, table_file))
+
+    write_atomically(sidecar_path(out), write_both)
     return read_manifest(out)
 
 
