@@ -83,8 +83,10 @@ class _FitHelp(argparse.Action):
         from vipl.fit import FitCLI
 
         parser.print_help()
-        print("\nConfiguration keys:\n")
-        FitCLI({"data": {"manifest": "…"}}).parser.print_help()
+        print("\nConfiguration keys, in a YAML file or as KEY=VALUE without the dashes:\n")
+        keys = FitCLI({"data": {"manifest": "…"}}).parser
+        keys.usage = argparse.SUPPRESS
+        keys.print_help()
         parser.exit()
 
 

@@ -27,6 +27,11 @@ from vipl.module import VIPModule
 
 _CONFIG = "config.yaml"
 _LOCK = ".lock"
+_TRAINER_DEFAULTS = {
+    "use_distributed_sampler": False,  # the data module shares the samples out itself
+    "log_every_n_steps": 10,
+    "enable_model_summary": False,
+}
 
 
 class FitCLI(LightningCLI):
@@ -47,7 +52,7 @@ class FitCLI(LightningCLI):
             run=False,
             save_config_callback=None,
             auto_configure_optimizers=False,
-            trainer_defaults={"use_distributed_sampler": False, "log_every_n_steps": 10},
+            trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False},
         )
@@ -129,7 +134,8 @@ def fit(config: Config) -> Path:
         cli.build()
         if cli.trainer.is_global_zero:
             cli.save_config()
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path)
+            print(describe(cli.model, cli.datamodule), flush=True)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
         # The last step need not be one after which a checkpoint is due.
         cli.trainer.save_checkpoint(cli.run_dir / "checkpoints" / "last.ckpt")
     return cli.run_dir
@@ -182,13 +188,27 @@ def _clear(run_dir: Path, *, overwrite: bool) -> None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
+def describe(module: VIPModule, data: VideoDataModule) -> str:
+    """Return one line on what is trained on what."""
+    encoder = module.encoder
+    millions = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6
+    return (
+        f"{encoder.config['backbone']}, {millions:.1f} million parameters, {encoder.output_dim}-d "
+        f"embeddings, {encoder.image_size} px; {data.num_clips('train')} clips to train on, "
+        f"{data.num_clips('val')} held out"
+    )
+
+
 def _hush() -> None:
     """Leave out what libraries say that no user of ours can act on."""
-    noise = ("litlogger", "TPU available", "for seamless cloud")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not any(text in record.getMessage() for text in noise)
-    )
-    for message in ("LeafSpec", "irectory .* exists", "Total length of `list`", "many workers"):
+    noise = ("litlogger", "TPU available", "`Trainer.fit` stopped", "`weights_only` was")
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"pytorch_lightning.{name}").addFilter(
+            lambda record: not any(text in record.getMessage() for text in noise)
+        )
+    for message in (
+        "LeafSpec", "irectory .* exists", "Total length of `list`", "many workers", "all_gather",
+    ):  # fmt: skip
         warnings.filterwarnings("ignore", message=f".*{message}")
 
 

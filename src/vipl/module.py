@@ -38,6 +38,22 @@ class Curve(NamedTuple):
     frames: Tensor
 
 
+class HeldOutResult(NamedTuple):
+    """What a process knows of one held-out clip after a validation step.
+
+    Attributes:
+        clip_id: Of the clip.
+        distances: [T], to the last frame.
+        drawn: float32 [1, 4, D] or [1, P, 2, D], embeddings of a frame tuple.
+        times: int64 [1, 4] or [1, P, 2], its frame numbers.
+    """
+
+    clip_id: str
+    distances: NDArray[np.floating]
+    drawn: Tensor
+    times: Tensor
+
+
 class VIPModule(pl.LightningModule):
     """Value-implicit pre-training of an encoder (arXiv 2210.00030, equation 5).
 
@@ -82,7 +98,7 @@ class VIPModule(pl.LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = seed
-        self._held_out: list[tuple[Tensor, Tensor]] = []
+        self._held_out: list[HeldOutResult] = []
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser, and the schedule where there is one."""
@@ -162,32 +178,42 @@ class VIPModule(pl.LightningModule):
         """Return {"curve": Curve} of a held-out clip, {} where it could not be read."""
         if not clip.frames.numel():
             return {}
-        embeddings = self.embed(clip.frames).float()
-        self._held_out.append((self.embed(clip.drawn.frames).float(), clip.drawn.times))
-        distances = distances_to_last(embeddings.cpu().numpy())
-        metrics = curve_metrics(distances)
-        self.log_dict(
-            {
-                "val/bumps": metrics.bumps,
-                "val/value_order_correlation": metrics.value_order_correlation,
-                "val/normalised_distance": metrics.normalised_distance,
-                "val/start_distance": float(distances[0]),
-            },
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=1,
+        distances = distances_to_last(self.embed(clip.frames).float().cpu().numpy())
+        drawn = self.embed(clip.drawn.frames).float()
+        self._held_out.append(
+            HeldOutResult(clip.clip_id, distances, drawn.cpu(), clip.drawn.times.cpu())
         )
         times = clip.times.cpu().numpy()
         return {"curve": Curve(clip.clip_id, times, distances, clip.frames.cpu())}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss over all held-out clips that this process has seen."""
-        if not self._held_out:
+        """Log means over all held-out clips, and the loss over all of them at once."""
+        results = self._gather_held_out()
+        if not results:
             return
-        embeddings, times = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
-        self._held_out.clear()
-        loss = self.objective(embeddings, times, step=0).loss
-        self.log("val/loss", loss, sync_dist=True)
+        embeddings = torch.cat([result.drawn for result in results])
+        times = torch.cat([result.times for result in results])
+        metrics = [curve_metrics(result.distances) for result in results]
+        correlation = [metric.value_order_correlation for metric in metrics]
+        logged = {
+            "val/loss": float(self.objective(embeddings, times, step=0).loss),
+            "val/bumps": np.mean([metric.bumps for metric in metrics]),
+            "val/value_order_correlation": np.mean(correlation),
+            "val/normalised_distance": np.mean([metric.normalised_distance for metric in metrics]),
+            "val/start_distance": np.mean([result.distances[0] for result in results]),
+        }
+        # Every process has gathered the same, so there is nothing left to synchronise.
+        self.log_dict({name: float(value) for name, value in logged.items()}, sync_dist=False)
+
+    def _gather_held_out(self) -> list[HeldOutResult]:
+        """Return what all processes have seen, each clip once, in an order of its own."""
+        own, self._held_out = self._held_out, []
+        parts = [own]
+        if self.trainer.world_size > 1:
+            parts = [[] for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(parts, own)
+        unique = {result.clip_id: result for part in parts for result in part}
+        return [unique[clip_id] for clip_id in sorted(unique)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the encoder's configuration, so that a checkpoint loads by itself."""
