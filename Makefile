@@ -27,7 +27,7 @@ quickstart: install gl
 	@echo "  $(BIN)/vipl fit --config configs/fit/folder.yaml data.manifest=my.parquet"
 
 test: install gl
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 slow: install gl
 	$(BIN)/pytest -m slow

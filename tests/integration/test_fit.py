@@ -129,12 +129,13 @@ def test_a_run_goes_on_from_its_checkpoint(videos, config, tmp_path):
 
 def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     more = [
-        "trainer.max_steps=60",
-        "trainer.val_check_interval=60",
+        "trainer.max_steps=100",
+        "trainer.val_check_interval=10",
+        "model.num_negatives=0",
         "model.encoder.backbone=resnet10t",
         "model.encoder.central_fraction=1.0",
         "model.optimizer.class_path=torch.optim.Adam",
-        "model.optimizer.init_args.lr=0.001",
+        "model.optimizer.init_args.lr=0.003",
         "data.tuples=dense",
         "data.central_fraction=1.0",
         "data.crop_scale=[1.0,1.0]",
@@ -142,8 +143,9 @@ def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     ]
     assert fit(config, videos / "m.parquet", tmp_path / "run", *more) == 0
     logged = metrics(tmp_path / "run")
-    assert logged["val/value_order_correlation"][-1] > 0.9
-    assert logged["train/loss"][-1] < logged["train/loss"][0]
+    assert logged["val/value_order_correlation"][-1] > 0.8
+    assert logged["val/bumps"][-1] < 0.3 < logged["val/bumps"][0]
+    assert logged["train/loss"][-1] < -3 < logged["train/loss"][0]
 
 
 def test_two_processes_train_like_one(videos, config, tmp_path):

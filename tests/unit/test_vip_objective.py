@@ -65,7 +65,7 @@ def test_loss_and_gradient_equal_the_reference(scale, permutations, negatives):
     loss = vip_loss(embeddings, permutations=chosen, negatives=negatives)
     loss.backward()
     expected = reference(frames, permutations, negatives)
-    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
     numeric = numeric_gradient(frames, permutations=permutations, negatives=negatives)
     assert np.abs(embeddings.grad.numpy() - numeric).max() <= 1e-6 * np.abs(numeric).max()
 
