@@ -53,7 +53,7 @@ class Throughput(Callback):
         self._clips += len(batch.frames) * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             elapsed = now - self._window_start
-            pl_module.log("perf/clips_per_second", self._clips / elapsed, prog_bar=True)
+            pl_module.log("perf/clips_per_second", self._clips / elapsed)
             pl_module.log("perf/data_wait_share", self._waited_s / elapsed)
             self._window_start, self._waited_s, self._clips = now, 0.0, 0
 

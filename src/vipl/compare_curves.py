@@ -241,7 +241,9 @@ def _write_rows(path: Path, header: Sequence[str], rows: object) -> None:
 def _print_table(
     rows: Sequence[tuple[str, str, int, CurveMetrics]], encoders: Sequence[str]
 ) -> None:
-    table = Table("video", "encoder")
+    table = Table()
+    for name in ("video", "encoder"):
+        table.add_column(name, overflow="fold")
     for name in ("value-order\ncorrelation ↑", "\nbumps ↓", "normalised\ndistance"):
         table.add_column(name, justify="right", no_wrap=True)
     for video, encoder, _, metrics in rows:

@@ -18,7 +18,7 @@ from vipl.data.samples import (
     single,
 )
 from vipl.data.sampling import MIN_FRAMES, Tuples
-from vipl.data.video import Backend
+from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
 
 _PREFETCHED_BATCHES = 2
@@ -125,6 +125,8 @@ class VideoDataModule(pl.LightningDataModule):
         )
         if val_frames < MIN_FRAMES:
             raise UserError(f"data.val_frames is {val_frames}, expected {MIN_FRAMES} or more")
+        if decoder == "decord" and not has_decord():
+            raise UserError("decord is not installed: data.decoder=pyav gives the same frames")
         if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
             raise UserError(f"data.crop_scale is {list(crop_scale)}, expected 0 < low <= high <= 1")
         self.manifest = read_manifest(manifest, root=root)
