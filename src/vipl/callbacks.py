@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vipl.data.samples import MAX_ATTEMPTS, Batch, Failure, HeldOutClip
@@ -176,6 +177,30 @@ class ExportEncoder(Callback):
         save_encoder(encoder, self.run_dir / name)
 
 
+class SaveOnInterrupt(Callback):
+    """Saves a run that Ctrl-C or SIGTERM stops, so that it can go on where it was.
+
+    With several processes it leaves that to the last regular checkpoint: they need not all have
+    reached the same step.
+
+    Args:
+        checkpoint: The file to write.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save, and say how to go on."""
+        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if interrupted and trainer.world_size == 1 and trainer.global_step > 0:
+            trainer.save_checkpoint(self.checkpoint)
+            step = trainer.global_step
+            print(f"Stopped after step {step}; go on with it by ckpt_path={self.checkpoint}")
+
+
 class RewardCurves(Callback):
     """Draws the distance curves of a few held-out clips at every validation, and says how it is.
 
@@ -240,6 +265,11 @@ def _summary(step: int, metrics: dict[str, Tensor]) -> str:
     return f"step {step}: " + ", ".join(known)
 
 
+def last_checkpoint(run_dir: Path) -> Path:
+    """Return where a run's latest checkpoint lies."""
+    return run_dir / "checkpoints" / "last.ckpt"
+
+
 def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callback]:
     """Return the callbacks of every run."""
     return [
@@ -247,4 +277,5 @@ def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callbac
         BadClips(run_dir, max_failure_rate=max_failure_rate),
         RewardCurves(run_dir),
         ExportEncoder(run_dir),
+        SaveOnInterrupt(last_checkpoint(run_dir)),
     ]

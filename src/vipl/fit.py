@@ -17,8 +17,9 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from vipl.callbacks import ProgressBar, default_callbacks
+from vipl.callbacks import ProgressBar, default_callbacks, last_checkpoint
 from vipl.config import Config
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
@@ -27,6 +28,7 @@ from vipl.module import VIPModule
 
 _CONFIG = "config.yaml"
 _LOCK = ".lock"
+_EXIT_SIGTERM = 143
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
     "log_every_n_steps": 10,
@@ -135,9 +137,12 @@ def fit(config: Config) -> Path:
         if cli.trainer.is_global_zero:
             cli.save_config()
             print(describe(cli.model, cli.datamodule), flush=True)
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
+        try:
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
+        except SIGTERMException:
+            raise SystemExit(_EXIT_SIGTERM) from None  # Lightning's own status is 0: success
         # The last step need not be one after which a checkpoint is due.
-        cli.trainer.save_checkpoint(cli.run_dir / "checkpoints" / "last.ckpt")
+        cli.trainer.save_checkpoint(last_checkpoint(cli.run_dir))
     return cli.run_dir
 
 
@@ -182,7 +187,7 @@ def _clear(run_dir: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(
             f"{run_dir} holds a run already: choose another folder by run_dir=…, replace it by "
-            f"overwrite=true, or go on with it by ckpt_path={run_dir}/checkpoints/last.ckpt"
+            f"overwrite=true, or go on with it by ckpt_path={last_checkpoint(run_dir)}"
         )
     for entry in content:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -213,10 +218,16 @@ def _hush() -> None:
 
 
 def default_loggers(run_dir: Path) -> list[Logger]:
-    """Return TensorBoard's and the CSV logger, both writing inside the run's folder."""
+    """Return TensorBoard's and the CSV logger, both writing inside the run's folder.
+
+    Lightning's CSV logger deletes what it finds, so a run that goes on writes to `metrics_2`,
+    `metrics_3` and so on.
+    """
+    earlier = len(list(run_dir.glob("metrics*/metrics.csv")))
+    name = f"metrics_{earlier + 1}" if earlier else "metrics"
     return [
         TensorBoardLogger(run_dir, name="", version="tensorboard"),
-        CSVLogger(run_dir, name="", version="metrics"),
+        CSVLogger(run_dir, name="", version=name, flush_logs_every_n_steps=10),
     ]
 
 

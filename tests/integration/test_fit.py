@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -59,8 +60,8 @@ def fit(config, manifest, run_dir, *more):
     return main(["fit", "--config", str(config), *arguments])
 
 
-def metrics(run_dir):
-    with (run_dir / "metrics" / "metrics.csv").open() as file:
+def metrics(run_dir, folder="metrics"):
+    with (run_dir / folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {
         name: [float(row[name]) for row in rows if row.get(name)] for row in rows for name in row
@@ -123,7 +124,7 @@ def test_a_run_goes_on_from_its_checkpoint(videos, config, tmp_path):
     again = f"ckpt_path={parts / 'checkpoints' / 'last.ckpt'}"
     assert fit(config, videos / "m.parquet", parts, again) == 0
     assert metrics(whole)["train/loss"][3:] == pytest.approx(
-        metrics(parts)["train/loss"][-3:], rel=1e-6
+        metrics(parts, "metrics_2")["train/loss"], rel=1e-6
     )
 
 
@@ -283,6 +284,29 @@ def test_a_killed_run_leaves_a_checkpoint_that_loads(videos, config, tmp_path):
         process.kill()
         process.wait()
     assert load_encoder(run / "encoder").output_dim == 16
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+def test_a_stopped_run_saves_and_goes_on(videos, config, tmp_path, stop, status):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        wait_for(run / "checkpoints" / "last.ckpt", process)
+        process.send_signal(stop)
+        shown, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == status
+    step = int(re.search(r"Stopped after step (\d+); go on with it by ckpt_path=", shown)[1])
+    more = [f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}", f"trainer.max_steps={step + 2}"]
+    assert fit(config, videos / "m.parquet", run, *more) == 0
+    assert len(metrics(run)["train/loss"]) >= step
+    assert len(metrics(run, "metrics_2")["train/loss"]) == 2
 
 
 def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
