@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -133,12 +134,14 @@ def fit(config: Config) -> Path:
     if ckpt_path is not None and not Path(ckpt_path).is_file():
         raise UserError(f"there is no checkpoint {ckpt_path}")
     with claimed(cli.run_dir, overwrite=cli.config.overwrite, resume=ckpt_path is not None):
-        cli.build()
-        if cli.trainer.is_global_zero:
-            cli.save_config()
-            print(describe(cli.model, cli.datamodule), flush=True)
         try:
+            cli.build()
+            if cli.trainer.is_global_zero:
+                cli.save_config()
+                print(describe(cli.model, cli.datamodule), flush=True)
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
+        except MisconfigurationException as error:
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
         except SIGTERMException:
             raise SystemExit(_EXIT_SIGTERM) from None  # Lightning's own status is 0: success
         # The last step need not be one after which a checkpoint is due.

@@ -223,6 +223,7 @@ def test_a_manifest_without_held_out_clips_trains(tmp_path, config):
         (["ckpt_path=nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
         (["model.optimizer.class_path=torch.optim.Adamm"], "Adamm"),
         (["data.batch_size=0"], "data.batch_size is 0"),
+        (["data.num_workers=-1"], "data.num_workers is -1"),
         (["gamma"], "'gamma' is not an argument of the form key=value"),
     ],
 )
@@ -235,6 +236,12 @@ def test_mistakes_are_one_sentence_and_exit_status_2(
     assert last.startswith("vipl: ")
     assert re.search(message, last), last
     assert "Traceback" not in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_one_sentence(videos, config, tmp_path, capsys):
+    assert fit(config, videos / "m.parquet", tmp_path / "run", "trainer.accelerator=cuda") == 2
+    assert "vipl: trainer: " in capsys.readouterr().err
 
 
 def test_a_run_is_not_overwritten_unless_asked(videos, config, tmp_path, capsys):

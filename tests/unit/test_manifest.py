@@ -1,14 +1,17 @@
 """The manifest: reading, writing, its hash, and what it refuses."""
 
 import csv
+import hashlib
 import json
-from dataclasses import replace
+import struct
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from vipl.data.manifest import Clip, read_manifest, sidecar_path, write_manifest
+from vipl.data.manifest import Clip, content_sha256, read_manifest, sidecar_path, write_manifest
+from vipl.data.validation import SCHEMA
 from vipl.errors import UserError
 
 CLIP = Clip(
@@ -53,6 +56,23 @@ def test_the_hash_is_of_the_content_not_of_the_format(tmp_path):
     changed = [*CLIPS[:2], replace(CLIPS[2], label="x")]
     other = write_manifest(changed, tmp_path / "o.csv", recipe={})
     assert other.sha256 != table.sha256
+
+
+def test_the_hash_is_of_these_bytes():
+    """Written out here, so that a change of the hash cannot pass unseen."""
+    table = pa.Table.from_pylist([asdict(clip) for clip in CLIPS], schema=SCHEMA)
+    digest = hashlib.sha256()
+    for name in SCHEMA.names:
+        digest.update(name.encode())
+        values = [getattr(clip, name) for clip in CLIPS]
+        if isinstance(values[0], str):
+            encoded = [value.encode() for value in values]
+            digest.update(struct.pack("<3q", *map(len, encoded)) + b"".join(encoded))
+        else:
+            digest.update(struct.pack("<3d" if name == "fps" else "<3q", *values))
+    assert content_sha256(table) == digest.hexdigest()
+    again = pa.concat_tables([table.slice(0, 1), table.slice(1, 2)])
+    assert content_sha256(again) == digest.hexdigest()
 
 
 def test_root_is_remembered_relative_to_the_manifest(tmp_path):

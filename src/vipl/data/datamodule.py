@@ -1,5 +1,6 @@
 """Batches of frames from a manifest, for training and for validation."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -123,6 +124,8 @@ class VideoDataModule(pl.LightningDataModule):
             decode_timeout_s=decode_timeout_s,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
+        if num_workers is not None and num_workers < 0:
+            raise UserError(f"data.num_workers is {num_workers}, expected 0 or more")
         if val_frames < MIN_FRAMES:
             raise UserError(f"data.val_frames is {val_frames}, expected {MIN_FRAMES} or more")
         if decoder == "decord" and not has_decord():
@@ -209,7 +212,7 @@ class VideoDataModule(pl.LightningDataModule):
 
 def default_workers() -> int:
     """Return how many processes load data by default: one a core, eight at most."""
-    return min(8, torch.get_num_threads())
+    return min(8, os.cpu_count() or 1)
 
 
 def _check_positive(**values: float) -> None:

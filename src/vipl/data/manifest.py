@@ -203,13 +203,20 @@ def content_sha256(table: pa.Table) -> str:
         digest.update(name.encode())
         column = table.column(name)
         if pa.types.is_string(column.type):
-            encoded = [value.as_py().encode() for value in column]
-            digest.update(np.array([len(value) for value in encoded], "<i8").tobytes())
-            digest.update(b"".join(encoded))
+            digest.update(pc.binary_length(column).to_numpy().astype("<i8").tobytes())
+            for chunk in column.chunks:
+                digest.update(_utf8(chunk))
         else:
             kind = "<f8" if pa.types.is_floating(column.type) else "<i8"
             digest.update(column.to_numpy().astype(kind).tobytes())
     return digest.hexdigest()
+
+
+def _utf8(strings: pa.StringArray) -> memoryview:
+    """Return the bytes of all strings, one after the other, without copying them."""
+    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset :][: len(strings) + 1]
+    data = strings.buffers()[2]
+    return memoryview(data or b"")[offsets[0] : offsets[-1]]
 
 
 def _read_table(path: Path) -> pa.Table:
