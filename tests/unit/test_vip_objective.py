@@ -76,7 +76,7 @@ def test_distances_of_a_thousand_do_not_overflow_in_float32():
     embeddings = torch.tensor(frames, dtype=torch.float32, requires_grad=True)
     loss = vip_loss(embeddings)
     loss.backward()
-    assert float(loss) == pytest.approx(981.0, rel=1e-6)
+    assert loss.item() == pytest.approx(981.0, rel=1e-6)
     assert embeddings.grad.isfinite().all()
 
 
