@@ -124,8 +124,7 @@ class BadClips(Callback):
         self._list(batch.failures, trainer)
 
     def _list(self, failures: list[Failure], trainer: pl.Trainer) -> None:
-        new = {failure.clip_id: failure for failure in failures}
-        new = {clip_id: new[clip_id] for clip_id in new if clip_id not in self._listed}
+        new = {one.clip_id: one for one in failures if one.clip_id not in self._listed}
         if not new:
             return
         self._listed.update(new)

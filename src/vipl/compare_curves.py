@@ -5,6 +5,7 @@ Shapes: T frames of a video, H x W pixels, D embedding size.
 
 import argparse
 import csv
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -22,7 +23,7 @@ from vipl.curves import CurveMetrics, Distances, curve_metrics, distances_to_las
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
 from vipl.data.sources.folder import find_videos
-from vipl.data.video import Backend, VideoError
+from vipl.data.video import VideoError, allowed_backend
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models import Encoder, load_encoder
@@ -175,7 +176,7 @@ def _clips(path: Path, process: DecoderProcess, split: str) -> Iterator[tuple[st
 
 
 def _clip(path: Path, clip: Clip, process: DecoderProcess) -> Video:
-    backend: Backend = "pyav" if clip.decoder == "pyav" else "auto"
+    backend = allowed_backend(clip.decoder)
 
     def read(indices: Sequence[int]) -> NDArray[np.uint8]:
         return process.read(path, [clip.start_frame + i for i in indices], backend=backend)
@@ -184,18 +185,13 @@ def _clip(path: Path, clip: Clip, process: DecoderProcess) -> Video:
 
 
 def _file(path: Path, process: DecoderProcess) -> Video:
-    trusted: dict[str, Backend] = {"any": "auto", "pyav": "pyav"}
-    backend: list[Backend] = []
-
-    def count() -> int:
-        info = process.probe(path)
-        backend[:] = [trusted[info.decoder]]
-        return info.num_frames
+    # Looked at once, and only when its turn comes: a folder may hold many.
+    info = functools.cache(lambda: process.probe(path))
 
     def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return process.read(path, indices, backend=backend[0])
+        return process.read(path, indices, backend=allowed_backend(info().decoder))
 
-    return Video(path.stem, count, read)
+    return Video(path.stem, lambda: info().num_frames, read)
 
 
 def _frames(name: str, images: Sequence[Path]) -> Video:

@@ -92,7 +92,8 @@ class FitCLI(LightningCLI):
         """Build the trainer with the project's loggers and callbacks, and the user's."""
         trainer = self.config_init["trainer"]
         if trainer["logger"] is None:
-            kwargs["logger"] = default_loggers(self.run_dir)
+            resume = self.config.ckpt_path is not None
+            kwargs["logger"] = default_loggers(self.run_dir, resume=resume)
         own: list[Callback] = [
             *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
             ModelCheckpoint(
@@ -133,19 +134,19 @@ def fit(config: Config) -> Path:
     ckpt_path = cli.config.ckpt_path
     if ckpt_path is not None and not Path(ckpt_path).is_file():
         raise UserError(f"there is no checkpoint {ckpt_path}")
-    with claimed(cli.run_dir, overwrite=cli.config.overwrite, resume=ckpt_path is not None):
-        try:
-            cli.build()
+    try:
+        cli.build()  # before the folder is made: a run that is refused leaves none
+        with claimed(cli.run_dir, overwrite=cli.config.overwrite, resume=ckpt_path is not None):
             if cli.trainer.is_global_zero:
                 cli.save_config()
                 print(describe(cli.model, cli.datamodule), flush=True)
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
-        except MisconfigurationException as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
-        except SIGTERMException:
-            raise SystemExit(_EXIT_SIGTERM) from None  # Lightning's own status is 0: success
-        # The last step need not be one after which a checkpoint is due.
-        cli.trainer.save_checkpoint(last_checkpoint(cli.run_dir))
+            # The last step need not be one after which a checkpoint is due.
+            cli.trainer.save_checkpoint(last_checkpoint(cli.run_dir))
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    except SIGTERMException:
+        raise SystemExit(_EXIT_SIGTERM) from None  # Lightning's own status is 0: success
     return cli.run_dir
 
 
@@ -216,17 +217,18 @@ def _hush() -> None:
         )
     for message in (
         "LeafSpec", "irectory .* exists", "Total length of `list`", "many workers", "all_gather",
+        "You.re resuming from a checkpoint that ended before",  # the sampler starts where it was
     ):  # fmt: skip
         warnings.filterwarnings("ignore", message=f".*{message}")
 
 
-def default_loggers(run_dir: Path) -> list[Logger]:
+def default_loggers(run_dir: Path, *, resume: bool) -> list[Logger]:
     """Return TensorBoard's and the CSV logger, both writing inside the run's folder.
 
     Lightning's CSV logger deletes what it finds, so a run that goes on writes to `metrics_2`,
     `metrics_3` and so on.
     """
-    earlier = len(list(run_dir.glob("metrics*/metrics.csv")))
+    earlier = len(list(run_dir.glob("metrics*/metrics.csv"))) if resume else 0
     name = f"metrics_{earlier + 1}" if earlier else "metrics"
     return [
         TensorBoardLogger(run_dir, name="", version="tensorboard"),

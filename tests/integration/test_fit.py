@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,12 @@ def test_a_missing_gpu_is_one_sentence(videos, config, tmp_path, capsys):
     assert "vipl: trainer: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("wrong", ["data.manifest=nowhere.csv", "model.encoder.backbone=resnet1O"])
+def test_a_run_that_is_refused_leaves_no_folder(videos, config, tmp_path, wrong):
+    assert fit(config, videos / "m.parquet", tmp_path / "run", wrong) == 2
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_overwritten_unless_asked(videos, config, tmp_path, capsys):
     run = tmp_path / "run"
     assert fit(config, videos / "m.parquet", run) == 0
@@ -261,53 +268,44 @@ def command(config, manifest, run_dir, *more):
     return [sys.executable, "-m", "vipl.cli", "fit", "--config", str(config), *arguments]
 
 
+@contextmanager
+def endless(config, manifest, run_dir):
+    """A run in a process of its own, killed at the latest when the block ends."""
+    with subprocess.Popen(
+        command(config, manifest, run_dir, "trainer.max_steps=100000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_two_runs_in_one_folder_at_once(videos, config, tmp_path, capsys):
     run = tmp_path / "run"
-    first = subprocess.Popen(
-        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with endless(config, videos / "m.parquet", run) as first:
         wait_for(run / "config.yaml", first)
         assert fit(config, videos / "m.parquet", run, "overwrite=true") == 2
         assert "another `vipl fit` is writing to" in capsys.readouterr().err
-    finally:
-        first.kill()
-        first.wait()
 
 
 def test_a_killed_run_leaves_a_checkpoint_that_loads(videos, config, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with endless(config, videos / "m.parquet", run) as process:
         wait_for(run / "checkpoints" / "last.ckpt", process)
         time.sleep(0.3)
-    finally:
-        process.kill()
-        process.wait()
     assert load_encoder(run / "encoder").output_dim == 16
 
 
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
 def test_a_stopped_run_saves_and_goes_on(videos, config, tmp_path, stop, status):
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        command(config, videos / "m.parquet", run, "trainer.max_steps=100000"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
+    with endless(config, videos / "m.parquet", run) as process:
         wait_for(run / "checkpoints" / "last.ckpt", process)
         process.send_signal(stop)
         shown, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert process.returncode == status
     step = int(re.search(r"Stopped after step (\d+); go on with it by ckpt_path=", shown)[1])
     more = [f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}", f"trainer.max_steps={step + 2}"]

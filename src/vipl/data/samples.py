@@ -16,7 +16,7 @@ from vipl.data import sampling
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest
 from vipl.data.sampling import Tuples
-from vipl.data.video import Backend, VideoError
+from vipl.data.video import Backend, VideoError, allowed_backend
 
 MAX_ATTEMPTS = 10
 """How often a sample is redrawn when its clip cannot be read."""
@@ -104,7 +104,7 @@ class ClipReader:
         frames = self.process.sample(
             self.manifest.video_path(clip),
             (clip.start_frame + times.ravel()).tolist(),
-            backend="pyav" if clip.decoder == "pyav" else self.decoder,
+            backend=allowed_backend(clip.decoder, self.decoder),
             short_side=self.decode_short_side,
             crop={**self.crop, "seed": seed},
         )

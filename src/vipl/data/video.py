@@ -24,7 +24,15 @@ from vipl.data.containers import VideoError
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
 
-__all__ = ["Backend", "DecordFile", "VideoError", "VideoReader", "has_decord", "target_size"]
+__all__ = [
+    "Backend",
+    "DecordFile",
+    "VideoError",
+    "VideoReader",
+    "allowed_backend",
+    "has_decord",
+    "target_size",
+]
 
 Backend = Literal["auto", "decord", "pyav"]
 
@@ -195,6 +203,16 @@ class DecordFile:
                 f"{self._path}: decord cannot decode the frames {list(indices)}."
             ) from error
         return batch
+
+
+def allowed_backend(decoder: str, wanted: Backend = "auto") -> Backend:
+    """Return the backend for a file: PyAV for one marked "pyav", else the wanted one.
+
+    Args:
+        decoder: "any" or "pyav", as `probe` and the manifest say.
+        wanted: The user's choice.
+    """
+    return "pyav" if decoder == "pyav" else wanted
 
 
 @functools.cache
