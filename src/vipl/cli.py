@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_fit, add_manifest, add_curves):
+    for add in (add_fit, add_eval, add_manifest, add_curves):
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
         add_plugin(commands, plugin)
@@ -129,6 +129,38 @@ def run_fit(args: argparse.Namespace) -> None:
         return
     run_dir = fit(config)
     print(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
+
+
+def add_eval(commands: Commands) -> None:
+    """Add `vipl eval`."""
+    parser = commands.add_parser(
+        "eval",
+        add_help=False,
+        help="evaluate an encoder's distance as a reward, on the tasks of a suite",
+        usage="vipl eval --suite SUITE --encoder ENCODER [--config FILE …] [key=value …]",
+        description="Evaluate an encoder on a suite of tasks, beside the true state and others.",
+    )
+    parser.add_argument("--suite", metavar="S", help="an installed suite, or module:Class")
+    parser.add_argument(
+        "--encoder", metavar="E", help="a folder, a checkpoint, timm:NAME, oracle, random[:NAME]"
+    )
+    parser.add_argument("--protocol", metavar="P", help="how the encoder is used")
+    parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (one a core); 0: this one"
+    )
+    parser.add_argument("--launcher", choices=("local", "ray"), help="where cells run (local)")
+    parser.add_argument("--device", metavar="D", help="where encoders run (cpu)")
+    parser.add_argument("--out", metavar="DIR", help="folder of all results (results)")
+    parser.add_argument("--run-id", metavar="ID", help="folder of this run (made of its settings)")
+    parser.add_argument("--list", action="store_true", help="show suites, protocols and tasks")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the resolved configuration and stop"
+    )
+    parser.add_argument(
+        "--help", "-h", action="store_true", help="show this and every key, and stop"
+    )
+    parser.set_defaults(run=_lazy("vipl.evaluation.command", "run"), parser=parser, overrides=[])
 
 
 def add_manifest(commands: Commands) -> None:

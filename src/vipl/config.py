@@ -5,15 +5,21 @@ is a plain dict, whose names and types the parser of the command then checks.
 """
 
 import copy
+import difflib
+import re
+from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from vipl.errors import UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 Config = dict[str, Any]
 
@@ -49,6 +55,27 @@ def compose(files: Sequence[str | Path], overrides: Sequence[str]) -> Config:
         raise UserError(f"configuration: {str(error).splitlines()[0]}") from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
+
+
+def explain(error: ArgumentError, parser: "ArgumentParser", *, help_command: str) -> str:
+    """Turn the message of a command's parser into one sentence with the key and the remedy.
+
+    Args:
+        error: What `parser.parse_object` raised.
+        parser: Whose keys are searched for near ones.
+        help_command: That lists the keys.
+    """
+    text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
+    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key|Option) '([\w.]+)'", text)
+    if unknown is None:
+        return f"configuration: {text}"
+    if "is required" in text:
+        return f"configuration: {unknown[2]} is required, e.g. {unknown[2]}=…"
+    key = ".".join(part for part in unknown.groups() if part)
+    known = list(parser.get_defaults().keys(branches=True))
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    hint = f": did you mean {' or '.join(near)}?" if near else f" (`{help_command}` lists them)"
+    return f"configuration: there is no key {key!r}{hint}"
 
 
 def _read(path: str | Path) -> Config:

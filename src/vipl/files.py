@@ -1,9 +1,15 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and folders that one process writes to."""
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from vipl.errors import UserError
+
+LOCK_NAME = ".lock"
+"""The file by which `locked` holds a folder; it stays there."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -28,6 +34,34 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """Make a folder and hold it against other processes, until the block or the process ends.
+
+    What the system refuses inside the block (a full disk) names at least the folder.
+
+    Args:
+        folder: To hold.
+        refusal: What to say where another process holds it: who that is, and the remedy.
+
+    Raises:
+        UserError: If another process holds it.
+    """
+    import fcntl  # only here: the rest of this module runs on Windows too
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(folder)  # a full disk does not say where
+            raise
 
 
 def _umask() -> int:

@@ -1,9 +1,6 @@
 """`vipl fit`: from a composed configuration to a finished run in its folder."""
 
-import difflib
-import fcntl
 import logging
-import re
 import shutil
 import warnings
 from argparse import ArgumentError
@@ -21,14 +18,13 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from vipl.callbacks import ProgressBar, default_callbacks, last_checkpoint
-from vipl.config import Config
+from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
-from vipl.files import write_atomically
+from vipl.files import LOCK_NAME, locked, write_atomically
 from vipl.module import VIPModule
 
 _CONFIG = "config.yaml"
-_LOCK = ".lock"
 _EXIT_SIGTERM = 143
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
@@ -79,7 +75,7 @@ class FitCLI(LightningCLI):
         try:
             self.config = parser.parse_object(self.composed)
         except ArgumentError as error:
-            raise UserError(explain(error, parser)) from error
+            raise UserError(explain(error, parser, help_command="vipl fit --help")) from error
 
     def instantiate_classes(self) -> None:
         """Leave it to `build`: checking a configuration must not touch the disk."""
@@ -165,25 +161,15 @@ def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
     if getattr(rank_zero_only, "rank", 0) != 0:
         yield
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
-            ) from None
+    refusal = f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
+    with locked(run_dir, refusal):
         if not resume:
             _clear(run_dir, overwrite=overwrite)
-        try:
-            yield
-        except OSError as error:
-            error.filename = error.filename or str(run_dir)  # a full disk does not say where
-            raise
+        yield
 
 
 def _clear(run_dir: Path, *, overwrite: bool) -> None:
-    content = [entry for entry in run_dir.iterdir() if entry.name != _LOCK]
+    content = [entry for entry in run_dir.iterdir() if entry.name != LOCK_NAME]
     if not content:
         return
     if not (run_dir / _CONFIG).is_file():
@@ -234,18 +220,3 @@ def default_loggers(run_dir: Path, *, resume: bool) -> list[Logger]:
         TensorBoardLogger(run_dir, name="", version="tensorboard"),
         CSVLogger(run_dir, name="", version=name, flush_logs_every_n_steps=10),
     ]
-
-
-def explain(error: ArgumentError, parser: LightningArgumentParser) -> str:
-    """Turn the parser's message into one sentence that names the key and the remedy."""
-    text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
-    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key|Option) '([\w.]+)'", text)
-    if unknown is None:
-        return f"configuration: {text}"
-    if "is required" in text:
-        return f"configuration: {unknown[2]} is required, e.g. {unknown[2]}=…"
-    key = ".".join(part for part in unknown.groups() if part)
-    known = list(parser.get_defaults().keys(branches=True))
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    hint = f": did you mean {' or '.join(near)}?" if near else " (`vipl fit --help` lists them)"
-    return f"configuration: there is no key {key!r}{hint}"

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from vipl.config import compose
+from vipl.evaluation.config import resolve
 from vipl.fit import FitCLI
 
-FIT = Path(__file__).parents[2] / "configs" / "fit"
+CONFIGS = Path(__file__).parents[2] / "configs"
+FIT, EVAL = CONFIGS / "fit", CONFIGS / "eval"
 FILES = sorted(FIT.glob("*.yaml"))
 
 
@@ -40,3 +42,15 @@ def test_the_released_recipe():
     assert model.lr_scheduler is None
     assert (data.tuples, data.batch_size, tuple(data.crop_scale)) == ("paper", 32, (0.2, 1.0))
     assert config.trainer.max_steps == 2_000_000
+
+
+@pytest.mark.parametrize("file", sorted(EVAL.glob("*.yaml")), ids=lambda file: file.stem)
+def test_evaluations_are_accepted(file):
+    settings = resolve(compose([file], ["encoder=oracle"]))
+    assert settings.suite.name == "frankakitchen"
+
+
+def test_the_papers_planner():
+    arguments = resolve(compose([EVAL / "frankakitchen.yaml"], ["encoder=oracle"])).arguments
+    bare = resolve(compose([], ["suite=frankakitchen", "encoder=oracle"])).arguments
+    assert arguments == bare

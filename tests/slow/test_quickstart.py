@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vipl.cli import main
-from vipl_evaluators.frankakitchen.rendering import choose_backend
+from vipl.control.opengl import choose_backend
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -6,9 +6,15 @@ from pathlib import Path
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `vipl demos render`."""
+    """Add `vipl demos render`, `vipl demos generate` and `vipl demos export`."""
     parser = commands.add_parser("demos", help="the FrankaKitchen demonstrations that ship with it")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
+    _add_render(actions)
+    _add_generate(actions)
+    _add_export(actions)
+
+
+def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     render = actions.add_parser("render", help="render them into videos, with a manifest")
     render.add_argument("--out", type=Path, required=True, metavar="DIR")
     render.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
@@ -17,13 +23,69 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     render.add_argument("--size", type=int, default=224, help="side of the frames in pixels (224)")
     render.add_argument(
-        "--after-success", type=int, default=4, metavar="FRAMES",
-        help="frames kept after the first success; what follows is jitter (4)",
-    )  # fmt: skip
-    render.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
     )
+    _add_folder(render)
     render.set_defaults(run=_render)
+
+
+def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    generate = actions.add_parser("generate", help="plan new ones, on the true state")
+    generate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    generate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    generate.add_argument(
+        "--starts", type=int, default=4, metavar="N", help="a task, from the usual start (4)"
+    )
+    generate.add_argument(
+        "--recoveries", type=int, default=4, metavar="N",
+        help="a task, the arm starting elsewhere, mostly near where it ends (4)",
+    )  # fmt: skip
+    generate.add_argument(
+        "--attempts", type=int, default=5, metavar="N",
+        help="at each, with ever more samples (5)",
+    )  # fmt: skip
+    generate.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
+    )
+    generate.set_defaults(run=_generate)
+
+
+def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = actions.add_parser("export", help="write them as Minari data sets, one a task")
+    export.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
+    )  # fmt: skip
+    export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    export.add_argument("--kinds", nargs="+", metavar="KIND", help="start, recovery (both)")
+    _add_folder(export)
+    export.set_defaults(run=_export)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR",
+        help="of demonstrations that `vipl demos generate` made (those that ship with it)",
+    )  # fmt: skip
+
+
+def _export(args: argparse.Namespace) -> None:
+    from vipl_evaluators.frankakitchen.export import export_demonstrations
+
+    export_demonstrations(args.out, tasks=args.tasks, kinds=args.kinds, folder=args.folder)
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from vipl_evaluators.frankakitchen.generate import generate_demonstrations
+
+    generate_demonstrations(
+        args.out,
+        tasks=args.tasks,
+        starts=args.starts,
+        recoveries=args.recoveries,
+        attempts=args.attempts,
+        workers=args.workers,
+    )
 
 
 def _render(args: argparse.Namespace) -> None:
@@ -33,7 +95,7 @@ def _render(args: argparse.Namespace) -> None:
         args.out,
         tasks=args.tasks,
         cameras=args.cameras,
+        folder=args.folder,
         size=args.size,
-        after_success=args.after_success,
         workers=args.workers,
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipl.errors import UserError
 from vipl_evaluators.frankakitchen.tasks import TASKS, Task
 
 FPS_HZ = 12.5
@@ -31,8 +32,10 @@ class Demonstration:
             goal's own pose for instance, with the object untouched.
         frames: T + 1, number of states.
         first_success: First state in which the task is solved.
-        actions: Whether the actions are known.
-        split: "train" or "val"; every fourth of each kind is held out where there are several.
+        split: "train" or "val"; every fourth of each kind is held out.
+        seed: Of the planner that made it.
+        samples: That the planner tried at every step.
+        folder: Where its arrays are.
     """
 
     name: str
@@ -40,8 +43,10 @@ class Demonstration:
     kind: str
     frames: int
     first_success: int
-    actions: bool
     split: str
+    seed: tuple[int, ...]
+    samples: int
+    folder: Path
 
     @property
     def task(self) -> Task:
@@ -50,12 +55,29 @@ class Demonstration:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Arrays qpos [T+1, 30], qvel [T+1, 29], and, if known, action [T, 9] in [-1, 1]."""
-        with np.load(_FOLDER / f"{self.name}.npz", allow_pickle=False) as file:
+        """Arrays qpos [T+1, 30], qvel [T+1, 29] and action [T, 9] in [-1, 1]."""
+        with np.load(self.folder / f"{self.name}.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
 
-def load_index() -> list[Demonstration]:
-    """Return every demonstration; its arrays are read when they are asked for."""
-    entries: list[dict[str, Any]] = json.loads((_FOLDER / "index.json").read_text())
-    return [Demonstration(task_name=entry.pop("task"), **entry) for entry in entries]
+def load_index(folder: Path | None = None) -> list[Demonstration]:
+    """Return every demonstration of a folder, by default those that ship with the package.
+
+    Their arrays are read when they are asked for.
+
+    Raises:
+        UserError: If the folder has no index.
+    """
+    folder = folder or _FOLDER
+    index = folder / "index.json"
+    if not index.is_file():
+        raise UserError(
+            f"{folder} holds no index.json: expected a folder that `vipl demos generate` wrote"
+        )
+    entries: list[dict[str, Any]] = json.loads(index.read_text())
+    return [
+        Demonstration(
+            task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
+        )
+        for entry in entries
+    ]

@@ -1,7 +1,4 @@
-"""The MuJoCo model with the three cameras of the VIP paper, set up to render fast in software.
-
-Import this only in a process that has chosen its OpenGL backend (`rendering.choose_backend`).
-"""
+"""The MuJoCo model with the three cameras of the VIP paper."""
 
 import importlib.util
 from pathlib import Path
@@ -39,18 +36,9 @@ def model_path() -> Path:
     return assets / "kitchen_env_model.xml"
 
 
-def load_model(*, size: int, offsamples: int = 4) -> mujoco.MjModel:
-    """Load the kitchen with its cameras.
-
-    Args:
-        size: Side of the pictures, in pixels. The model ships with a frame buffer of
-            2560 x 1920, which a software renderer fills for every picture.
-        offsamples: Samples a pixel against jagged edges; 0 is twice as fast.
-    """
+def kitchen_spec() -> mujoco.MjSpec:
+    """Return the kitchen's model with its cameras, to be compiled."""
     spec = mujoco.MjSpec.from_file(str(model_path()))
     for name, (position, quaternion) in CAMERAS.items():
         spec.worldbody.add_camera(name=name, pos=position, quat=quaternion)
-    spec.visual.global_.offwidth = size
-    spec.visual.global_.offheight = size
-    spec.visual.quality.offsamples = offsamples
-    return spec.compile()
+    return spec

@@ -1,0 +1,113 @@
+"""The kitchen with one of its twelve tasks.
+
+Shapes: S state size, T steps; qpos has 30 entries, of which the robot's are the first nine.
+"""
+
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from vipl.control.environment import Floats
+from vipl.control.mujoco_env import MujocoEnv
+from vipl_evaluators.frankakitchen.scene import kitchen_spec
+from vipl_evaluators.frankakitchen.tasks import Task
+
+STEPS_PER_ACTION = 40
+"""Of 2 ms each: 12.5 actions a second."""
+
+ROBOT_JOINTS = 9
+ARM_JOINTS = 7
+
+# Source: the code published with arXiv 2210.00030. Radians; the two fingers in metres.
+START_QPOS = (
+    0.101021, -1.763497, 1.889746, -2.476617, 0.325189, 0.829094, 1.624636, 0.039976, 0.039979,
+)  # fmt: skip
+
+# An action asks for a joint velocity of up to this many radians (fingers: metres) a second, as in
+# gymnasium-robotics' FrankaKitchen-v1. The position to aim for is reset from the joint's own at
+# every action, and the actuators lag behind: free joints cover about half of that way.
+_VELOCITY_PER_ACTION = 2.0
+
+
+class KitchenEnv(MujocoEnv):
+    """One task on gymnasium-robotics' kitchen model, with the cameras of the VIP paper.
+
+    Args:
+        task: What to do.
+        image_size: Side of the pictures, in pixels.
+        offsamples: Samples a pixel against jagged edges.
+        shadows: Whether shadows and reflections are drawn.
+        threads: That roll out plans.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        image_size: int = 224,
+        offsamples: int = 0,
+        shadows: bool = False,
+        threads: int = 1,
+    ) -> None:
+        super().__init__(
+            kitchen_spec(),
+            steps_per_action=STEPS_PER_ACTION,
+            image_size=image_size,
+            offsamples=offsamples,
+            shadows=shadows,
+            threads=threads,
+        )
+        self.task = task
+        self._action_s = STEPS_PER_ACTION * self.model.opt.timestep
+
+    def controls(self, states: Floats, actions: Floats) -> Floats:
+        """Return the joint positions to aim for: where the joints are, plus velocity x time."""
+        joints = self.qpos(states)[:, :ROBOT_JOINTS]
+        targets = joints + _VELOCITY_PER_ACTION * self._action_s * actions
+        return np.asarray(np.clip(targets, *self.model.actuator_ctrlrange.T))
+
+    def start_state(self) -> Floats:
+        """Return the usual start: the robot in its start pose, the object where the task begins."""
+        return self.state(self.start_qpos())
+
+    def start_qpos(self) -> Floats:
+        """Return the positions [30] of the usual start."""
+        mujoco.mj_resetData(self.model, self.data)
+        qpos: Floats = self.data.qpos.copy()
+        qpos[:ROBOT_JOINTS] = START_QPOS
+        qpos[self.task.qpos_index] = self.task.start
+        return qpos
+
+    def object_error(self, states: Floats) -> Floats:
+        """Return the joint's distance to its goal as a share of its range: [...] of [..., S]."""
+        position = self.qpos(states)[..., self.task.qpos_index]
+        return np.asarray(np.abs(position - self.task.goal) / self.task.joint_range)
+
+    def is_success(self, states: Floats) -> NDArray[np.bool_]:
+        """Return whether the joint is within 15% of its range of the goal."""
+        return np.asarray(self.task.is_success(self.qpos(states)[..., self.task.qpos_index]))
+
+    def true_reward(self, states: Floats) -> Floats:
+        """Return the reward of the true state, the ceiling for any visual one.
+
+        It is -2 times the way that is left (1 at the start), plus 1/2 once a quarter and 1/2
+        once three quarters of it are gone, minus the distance from the hand to the handle in
+        metres.
+        """
+        position = self.qpos(states)[..., self.task.qpos_index]
+        way = np.abs(position - self.task.goal) / abs(self.task.goal - self.task.start)
+        hand = self.site_positions(states, "end_effector")
+        handle = self.site_positions(states, self.task.site)
+        reach = np.linalg.norm(hand - handle, axis=-1)
+        return np.asarray(-2 * way + 0.5 * (way < 0.75) + 0.5 * (way < 0.25) - reach)
+
+    def pose_errors(self, states: Floats, goal: Floats) -> Mapping[str, Floats]:
+        """Return object_error (share of the joint's range) and robot_error (radians) over time.
+
+        The latter is the mean absolute difference of the arm's seven joints to the goal state's.
+        """
+        arm, goal_arm = self.qpos(states)[..., :ARM_JOINTS], self.qpos(goal)[:ARM_JOINTS]
+        robot_error = np.abs(arm - goal_arm).mean(axis=-1)
+        return {"object_error": self.object_error(states), "robot_error": robot_error}

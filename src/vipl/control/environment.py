@@ -1,0 +1,50 @@
+"""What planning and evaluation need of an environment: states that can be set, and pictures."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class ControlEnv(ABC):
+    """One task of a simulator whose full state is a vector.
+
+    Shapes: S state size, A action size, N sampled plans, H steps, P side of a picture in pixels.
+
+    Attributes:
+        action_size: A; every action lies in [-1, 1].
+        fps_hz: Actions a second.
+    """
+
+    action_size: int
+    fps_hz: float
+
+    @abstractmethod
+    def start_state(self) -> Floats:
+        """Return the state [S] in which the task begins."""
+
+    @abstractmethod
+    def rollout(self, state: Floats, actions: Floats) -> Floats:
+        """Return the states [N, H, S] that N action sequences [N, H, A] lead through from [S]."""
+
+    @abstractmethod
+    def render(self, states: Floats, camera: str) -> NDArray[np.uint8]:
+        """Return pictures, uint8 [N, P, P, 3], of states [N, S]."""
+
+    @abstractmethod
+    def true_reward(self, states: Floats) -> Floats:
+        """Return the reward of the true state: float64 [...], of states [..., S]."""
+
+    @abstractmethod
+    def is_success(self, states: Floats) -> NDArray[np.bool_]:
+        """Return whether the task is solved: bool [...], of states [..., S]."""
+
+    def pose_errors(self, states: Floats, goal: Floats) -> Mapping[str, Floats]:
+        """Return named distances to the goal state: float64 [T] each, of states [T, S]."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 - not all hold something
+        """Free what the environment holds."""

@@ -1,0 +1,189 @@
+"""What any MuJoCo suite needs: full physics states, batched rollouts, and pictures of states.
+
+Shapes: S size of the full physics state, A actions, N sampled plans, H steps, P pixels a side.
+"""
+
+from functools import cached_property
+
+import mujoco
+import numpy as np
+from mujoco.rollout import Rollout
+from numpy.typing import NDArray
+
+from vipl.control.environment import ControlEnv, Floats
+from vipl.control.opengl import make_context
+
+_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
+
+
+class MujocoEnv(ControlEnv):
+    """A MuJoCo model whose state is its full physics state (time, qpos, qvel, activations).
+
+    Args:
+        spec: The model; its frame buffer and anti-aliasing are set here. Models ship with large
+            frame buffers, all of which a software renderer fills for every picture.
+        steps_per_action: Simulation steps for which one action's controls are held.
+        image_size: P, in pixels.
+        offsamples: Samples a pixel against jagged edges; 0 is the fastest.
+        shadows: Whether shadows and reflections are drawn; in software they cost ten times as
+            much as all the rest.
+        threads: That roll out plans; more change the speed, not the states.
+    """
+
+    def __init__(
+        self,
+        spec: mujoco.MjSpec,
+        *,
+        steps_per_action: int,
+        image_size: int = 224,
+        offsamples: int = 0,
+        shadows: bool = False,
+        threads: int = 1,
+    ) -> None:
+        spec.visual.global_.offwidth = spec.visual.global_.offheight = image_size
+        spec.visual.quality.offsamples = offsamples
+        self.model = spec.compile()
+        self.data = mujoco.MjData(self.model)
+        self.steps_per_action = steps_per_action
+        self.image_size = image_size
+        self.fps_hz = 1 / (steps_per_action * self.model.opt.timestep)
+        self.action_size = self.model.nu
+        self.state_size = mujoco.mj_stateSize(self.model, _STATE)
+        self._shadows = shadows
+        self._workers = [mujoco.MjData(self.model) for _ in range(max(threads, 1))]
+        self._rollout = Rollout(nthread=threads if threads > 1 else 0)
+
+    def controls(self, states: Floats, actions: Floats) -> Floats:
+        """Return the actuators' controls for actions: by default, [-1, 1] spans their ranges.
+
+        Args:
+            states: [N, S], when the action begins.
+            actions: [N, A], within [-1, 1].
+
+        Returns:
+            [N, nu].
+        """
+        low, high = self.model.actuator_ctrlrange.T
+        return np.asarray(low + (actions + 1) / 2 * (high - low))
+
+    def start_state(self) -> Floats:
+        """Return the state [S] in which the task begins: by default the model's own."""
+        return self.state()
+
+    def state(self, qpos: Floats | None = None, qvel: Floats | None = None) -> Floats:
+        """Return the full state [S] with these positions and velocities, else the model's own."""
+        mujoco.mj_resetData(self.model, self.data)
+        if qpos is not None:
+            self.data.qpos[:] = qpos
+        if qvel is not None:
+            self.data.qvel[:] = qvel
+        return self.get_state(self.data)
+
+    def get_state(self, data: mujoco.MjData) -> Floats:
+        """Return the full physics state [S] of simulation data."""
+        state = np.empty(self.state_size)
+        mujoco.mj_getState(self.model, data, state, _STATE)
+        return state
+
+    def set_state(self, data: mujoco.MjData, state: Floats) -> None:
+        """Set the full physics state [S] of simulation data, and what follows from it."""
+        mujoco.mj_setState(self.model, data, state, _STATE)
+        mujoco.mj_forward(self.model, data)
+
+    def qpos(self, states: Floats) -> Floats:
+        """Return the positions [..., nq] in states [..., S]."""
+        return states[..., 1 : 1 + self.model.nq]
+
+    def qvel(self, states: Floats) -> Floats:
+        """Return the velocities [..., nv] in states [..., S]."""
+        return states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv]
+
+    def rollout(self, state: Floats, actions: Floats) -> Floats:
+        """Return the states [N, H, S] after each action of N sequences [N, H, A] from [S].
+
+        A sequence's states depend on nothing else: not on the others, nor on threads.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        if actions.ndim != 3 or actions.shape[2] != self.action_size:
+            raise ValueError(f"actions are {actions.shape}, expected [N, H, {self.action_size}]")
+        number, horizon, _ = actions.shape
+        states = np.empty((number, horizon, self.state_size))
+        current = np.tile(np.asarray(state, dtype=np.float64), (number, 1))
+        for step in range(horizon):
+            controls = self.controls(current, np.clip(actions[:, step], -1, 1))
+            held = np.repeat(controls[:, None], self.steps_per_action, axis=1)
+            every_step, _ = self._rollout.rollout(self.model, self._workers, current, held)
+            current = np.ascontiguousarray(every_step[:, -1])
+            states[:, step] = current
+        return states
+
+    def site_positions(self, states: Floats, site: str) -> Floats:
+        """Return a site's position in the world, float64 [..., 3], in states [..., S]."""
+        index = self.model.site(site).id
+        flat = self.qpos(states).reshape(-1, self.model.nq)
+        positions = np.empty((len(flat), 3))
+        for row, qpos in enumerate(flat):
+            self.data.qpos[:] = qpos
+            mujoco.mj_kinematics(self.model, self.data)
+            positions[row] = self.data.site_xpos[index]
+        return positions.reshape(*states.shape[:-1], 3)
+
+    def render(self, states: Floats, camera: str) -> NDArray[np.uint8]:
+        """Return pictures, uint8 [N, P, P, 3], of states [N, S].
+
+        Raises:
+            UserError: If there is no OpenGL to render with.
+        """
+        pictures = np.empty((len(states), self.image_size, self.image_size, 3), dtype=np.uint8)
+        for picture, state in zip(pictures, states, strict=True):
+            mujoco.mj_setState(self.model, self.data, state, _STATE)
+            self._renderer.draw(self.data, camera, picture)
+        return pictures
+
+    @cached_property
+    def _renderer(self) -> "_Renderer":
+        return _Renderer(self.model, self.image_size, shadows=self._shadows)
+
+    def close(self) -> None:
+        """Free the OpenGL context and the threads."""
+        self._rollout.close()
+        if "_renderer" in self.__dict__:
+            self._renderer.close()
+            del self.__dict__["_renderer"]
+
+
+class _Renderer:
+    """An OpenGL context with one model's meshes in it."""
+
+    def __init__(self, model: mujoco.MjModel, size: int, *, shadows: bool) -> None:
+        self._model = model
+        self._context = make_context(size=size)
+        self._resources = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = shadows
+        self._option = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._viewport = mujoco.MjrRect(0, 0, size, size)
+
+    def draw(self, data: mujoco.MjData, camera: str, picture: NDArray[np.uint8]) -> None:
+        mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_comPos(self._model, data)
+        mujoco.mj_camlight(self._model, data)
+        self._camera.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(
+            self._model, data, self._option, None, self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL, self._scene,
+        )  # fmt: skip
+        self._context.make_current()
+        mujoco.mjr_render(self._viewport, self._scene, self._resources)
+        mujoco.mjr_readPixels(picture, None, self._viewport, self._resources)
+        picture[:] = picture[::-1].copy()  # OpenGL counts rows from below
+
+    def close(self) -> None:
+        self._resources.free()
+        self._context.free()

@@ -1,0 +1,86 @@
+"""Which OpenGL this machine renders with, and contexts of it.
+
+Mesa's software renderer and triton, which torch's compiler and with it torchvision and timm import,
+each bring their copy of LLVM. Triton must be imported before the first context is made: the other
+order ends in a segmentation fault. `import torch` alone does not import it.
+"""
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from typing import Any
+
+from vipl.errors import UserError
+
+_TRIAL = """
+import sys
+from importlib import import_module
+context = import_module(f"mujoco.{sys.argv[1]}").GLContext(16, 16)
+context.make_current()
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco/>")
+mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+"""
+
+_KNOWN = ("egl", "osmesa", "glfw")
+_FOUND = "VIPL_GL"  # what a trial here or in a parent found to work
+
+
+def choose_backend() -> str:
+    """Return "egl", "osmesa" or "glfw": the first under which a small process could render.
+
+    MUJOCO_GL decides where it is set; the choice is written there and to VIPL_GL, so that processes
+    started from here on do not try again.
+
+    Raises:
+        UserError: If there is none.
+    """
+    wanted = os.environ.get("MUJOCO_GL")
+    if wanted and wanted not in _KNOWN:
+        raise UserError(f"MUJOCO_GL is {wanted!r}, expected one of {', '.join(_KNOWN)}")
+    candidates = [wanted] if wanted else ["egl", "osmesa"] if sys.platform == "linux" else ["glfw"]
+    complaints = []
+    for name in candidates:
+        trial = subprocess.run(
+            [sys.executable, "-c", _TRIAL, name],
+            env={**os.environ, "MUJOCO_GL": name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if trial.returncode == 0:
+            os.environ["MUJOCO_GL"] = os.environ[_FOUND] = name
+            return name
+        last = trial.stderr.strip().splitlines()[-1:] or [f"exit status {trial.returncode}"]
+        complaints.append(f"{name}: {last[0]}")
+    unset = f"MUJOCO_GL is {wanted!r}: unset it, or " if wanted else ""
+    raise UserError(
+        f"no OpenGL to render with: {unset}run `make gl`, or `apt-get install libegl1 libgl1 "
+        f"libgl1-mesa-dri libosmesa6` ({'; '.join(complaints)})"
+    )
+
+
+def make_context(*, size: int) -> Any:
+    """Make an OpenGL context that draws off screen, and make it current.
+
+    Args:
+        size: Side of the pictures, in pixels.
+
+    Returns:
+        One of mujoco's `GLContext` objects; `free()` ends it.
+
+    Raises:
+        UserError: If there is no OpenGL.
+    """
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
+    context = importlib.import_module(f"mujoco.{_backend()}").GLContext(size, size)
+    context.make_current()
+    return context
+
+
+def _backend() -> str:
+    found = os.environ.get(_FOUND)
+    return found if found and found == os.environ.get("MUJOCO_GL") else choose_backend()

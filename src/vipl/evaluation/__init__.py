@@ -1,0 +1,30 @@
+"""Evaluation: plugins that turn an encoder into records, and what runs and reports them."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vipl.evaluation.control import ControlEvaluator, Goal
+    from vipl.evaluation.evaluator import Cell, Evaluator, Grid, Outcome
+
+# Imported at first use: worker processes import this package before they choose their threads.
+_HOMES = {
+    "Cell": "vipl.evaluation.evaluator",
+    "ControlEvaluator": "vipl.evaluation.control",
+    "Evaluator": "vipl.evaluation.evaluator",
+    "Goal": "vipl.evaluation.control",
+    "Grid": "vipl.evaluation.evaluator",
+    "Outcome": "vipl.evaluation.evaluator",
+}
+
+__all__ = ["Cell", "ControlEvaluator", "Evaluator", "Goal", "Grid", "Outcome"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vipl.evaluation' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

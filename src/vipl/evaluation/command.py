@@ -1,0 +1,74 @@
+"""`vipl eval`: what its arguments mean, and the list of suites."""
+
+import argparse
+import shlex
+
+from rich.console import Console
+
+from vipl.config import Config, compose
+from vipl.errors import UserError
+from vipl.evaluation.config import make_parser, resolve, to_yaml
+from vipl.evaluation.registry import Listing, describe_suite, list_suites, load_suite
+
+FLAGS = (
+    "suite", "encoder", "protocol", "workers", "launcher", "device", "out", "run_id",
+)  # fmt: skip
+"""Options that are keys of the configuration too."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command's arguments ask for."""
+    if args.list:
+        _list(args.suite)
+        return
+    config = compose(args.config, args.overrides)
+    config.update({key: getattr(args, key) for key in FLAGS if getattr(args, key) is not None})
+    if args.help:
+        args.parser.print_help()
+        _print_keys(config)
+        return
+    if args.print_config:
+        print(to_yaml(resolve(config).config), end="")
+        return
+    from vipl.evaluation.runner import evaluate
+
+    evaluate(config, command=command_line(args))
+
+
+def _print_keys(config: Config) -> None:
+    suite = load_suite(str(config["suite"])) if config.get("suite") else None
+    print("\nConfiguration keys, in a YAML file or as KEY=VALUE without the dashes:\n")
+    make_parser(suite.cls if suite else None).print_help()
+    if suite is None:
+        print("\nName a suite to see its keys too: vipl eval --suite SUITE --help")
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """Return the command as it can be typed again."""
+    words = ["vipl", "eval"]
+    for file in args.config:
+        words += ["--config", file]
+    for key in FLAGS:
+        if getattr(args, key) is not None:
+            words += [f"--{key.replace('_', '-')}", str(getattr(args, key))]
+    return shlex.join([*words, *args.overrides])
+
+
+def _list(name: str | None) -> None:
+    listings = list_suites() if name is None else [describe_suite(load_suite(name))]
+    if not listings:
+        raise UserError("no suite is installed; --suite module:Class names one of your own")
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for listing in listings:
+        console.print(_text(listing))
+
+
+def _text(listing: Listing) -> str:
+    if listing.error is not None:
+        return f"{listing.name}: does not load: {listing.error}\n"
+    width = max(map(len, [*listing.tasks, *listing.protocols]))
+    lines = [f"{listing.name} (version {listing.version}): {listing.description}", "  protocols"]
+    lines += [f"    {name:{width}}  {line}" for name, line in listing.protocols.items()]
+    lines += ["  tasks"]
+    lines += [f"    {name:{width}}  {label}" for name, label in listing.tasks.items()]
+    return "\n".join([*lines, ""])

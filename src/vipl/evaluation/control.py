@@ -1,0 +1,219 @@
+"""Control suites: an environment for each task and where its goal comes from is all they say."""
+
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipl.control.environment import ControlEnv, Floats
+from vipl.control.mppi import Planner
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+from vipl.evaluation import trajopt
+from vipl.evaluation.evaluator import (
+    MAIN,
+    ORACLE,
+    RANDOM,
+    RANDOM_GOAL,
+    Cell,
+    Evaluator,
+    Grid,
+    Outcome,
+)
+from vipl.evaluation.names import choose
+from vipl.models.encoder import Encoder
+from vipl.rewards import GoalReward
+
+_BUDGET = "samples="
+_PAPERS_PLANNER = Planner()
+_EASY_FRAME = 20
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A verified trajectory that ends where the task is solved.
+
+    Attributes:
+        name: For the records.
+        states: [T, S], the task's start first; the last one is the goal.
+    """
+
+    name: str
+    states: Floats
+
+
+class ControlEvaluator(Evaluator):
+    """A suite of control tasks, with every protocol, control, video and error curve.
+
+    A subclass says how to make a task's environment and where its goal comes from.
+
+    Args:
+        setting: "hard": from the start of the goal's trajectory. "easy": from its frame 20, or
+            half-way to its first success where that comes before.
+        steps: Length of an episode, instead of the setting's.
+        planner: How trajectory optimisation plans.
+        image_size: Side of the pictures, in pixels.
+        offsamples: Samples a pixel against jagged edges; 0 renders fastest.
+        goal_image: A picture to use instead of the rendered goal; {task} and {camera} in its
+            path are filled in.
+
+    Attributes:
+        cameras: Names of the viewpoints.
+        default_steps: Length of an episode, by setting.
+    """
+
+    cameras: ClassVar[Sequence[str]]
+    default_steps: ClassVar[Mapping[str, int]] = {"easy": 50, "hard": 100}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"success": True, "ever_success": True}
+    protocols: ClassVar[Mapping[str, str]] = {
+        "trajopt": "plan with MPPI on the embedding distance of each plan's last frame"
+    }
+    labels: ClassVar[Mapping[str, str]] = {
+        "success": "solved at the end",
+        "ever_success": "solved at any step",
+        "distance": "embedding distance to the goal",
+    }
+
+    def __init__(
+        self,
+        *,
+        setting: Literal["easy", "hard"] = "hard",
+        steps: int | None = None,
+        planner: Planner = _PAPERS_PLANNER,
+        image_size: int = 224,
+        offsamples: int = 0,
+        goal_image: str | None = None,
+    ) -> None:
+        if steps is not None and steps < 1:
+            raise UserError(f"steps is {steps}, expected 1 or more")
+        if image_size < 16 or image_size % 2:
+            raise UserError(f"image_size is {image_size}, expected an even number, 16 or more")
+        self.setting = setting
+        self.steps = steps or self.default_steps[setting]
+        self.planner = planner
+        self.image_size = image_size
+        self.offsamples = offsamples
+        self.goal_image = goal_image
+        self._current: tuple[str, ControlEnv] | None = None
+
+    @abstractmethod
+    def make_env(self, task: str) -> ControlEnv:
+        """Make the environment of a task; `env_options` are to be handed on to a `MujocoEnv`."""
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """What a `MujocoEnv` is to be made with: image_size, offsamples and threads."""
+        names = ("image_size", "offsamples", "threads")
+        return {name: getattr(self, name) for name in names}
+
+    @abstractmethod
+    def goal(self, task: str, env: ControlEnv) -> Goal:
+        """Return the goal of a task; its environment helps to make states."""
+
+    def prepare(self) -> None:
+        """Find out what to render with."""
+        choose_backend()
+
+    def cells(self, grid: Grid, *, oracle: bool) -> list[Cell]:
+        """Return the cells of the encoder under test, then those of its controls."""
+        tasks = choose("task", grid.tasks, list(self.tasks()))
+        cameras = choose("camera", grid.cameras, list(self.cameras))
+        protocol = choose("protocol", [grid.protocol] if grid.protocol else None, self.protocols)[0]
+        controls = choose("control", grid.controls or None, (ORACLE, RANDOM, RANDOM_GOAL))
+        if len(self.tasks()) < 2 and RANDOM_GOAL in controls:
+            controls.remove(RANDOM_GOAL)
+        budgets = [
+            f"{_BUDGET}{budget}" for budget in grid.budgets if budget != self.planner.samples
+        ]
+        variants = [MAIN] if oracle else [MAIN, *budgets, *(controls if grid.controls else ())]
+        return [
+            Cell(task, camera, seed, protocol, variant)
+            for variant in variants
+            for seed in grid.seeds
+            for task in tasks
+            # The true state looks the same from everywhere.
+            for camera in (cameras[:1] if oracle or variant == ORACLE else cameras)
+        ]
+
+    def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
+        """Plan one episode."""
+        assert cell.camera is not None
+        env = self._env(cell.task)
+        goal = self.goal(cell.task, env)
+        if not env.is_success(goal.states[-1]):
+            raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
+        start = goal.states[self._start_frame(env, goal)]
+        reward, shown = None, goal.name
+        score = trajopt.oracle_score(env)
+        if encoder is not None:
+            picture, shown = self._goal_picture(cell, env, goal)
+            reward = GoalReward(encoder, trajopt.as_images(picture))
+            score = trajopt.visual_score(env, cell.camera, reward)
+        states = trajopt.run_episode(
+            env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
+        )
+        return self._outcome(env, goal, states, env.render(states, cell.camera), reward, shown)
+
+    def _env(self, task: str) -> ControlEnv:
+        """Return the task's environment; a process keeps one."""
+        if self._current is None or self._current[0] != task:
+            if self._current is not None:
+                self._current[1].close()
+            self._current = (task, self.make_env(task))
+        return self._current[1]
+
+    def _start_frame(self, env: ControlEnv, goal: Goal) -> int:
+        if self.setting == "hard":
+            return 0
+        first_success = int(env.is_success(goal.states).argmax())
+        return min(_EASY_FRAME, first_success // 2)
+
+    def _goal_picture(
+        self, cell: Cell, env: ControlEnv, goal: Goal
+    ) -> tuple[NDArray[np.uint8], str]:
+        """Return what the encoder is shown as the goal, and its name."""
+        assert cell.camera is not None
+        if cell.variant == RANDOM_GOAL:
+            others = sorted(set(self.tasks()) - {cell.task})
+            draw = zlib.crc32(f"{cell.task}/{cell.seed}".encode())
+            goal = self.goal(others[draw % len(others)], env)
+        elif self.goal_image is not None:
+            path = self.goal_image.format(task=cell.task, camera=cell.camera)
+            return trajopt.read_goal_image(Path(path)), path
+        return env.render(goal.states[-1:], cell.camera), goal.name
+
+    def _planner(self, cell: Cell) -> Planner:
+        if cell.variant.startswith(_BUDGET):
+            return replace(self.planner, samples=int(cell.variant.removeprefix(_BUDGET)))
+        return self.planner
+
+    def _outcome(
+        self,
+        env: ControlEnv,
+        goal: Goal,
+        states: Floats,
+        frames: NDArray[np.uint8],
+        reward: GoalReward | None,
+        shown: str,
+    ) -> Outcome:
+        solved = env.is_success(states)
+        errors = env.pose_errors(states, goal.states[-1])
+        traces = {name: values.tolist() for name, values in errors.items()}
+        if reward is not None:
+            traces["distance"] = (-reward.value(trajopt.as_images(frames))).tolist()
+        return Outcome(
+            metrics={
+                "success": float(solved[-1]),
+                "ever_success": float(solved.any()),
+                **{name: float(values[-1]) for name, values in errors.items()},
+            },
+            traces=traces,
+            info={"goal": shown},
+            frames=frames,
+            fps_hz=env.fps_hz,
+        )

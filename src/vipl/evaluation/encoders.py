@@ -1,0 +1,138 @@
+"""The encoder under test and its controls: what they are, how they are told apart and built."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import ORACLE, RANDOM
+from vipl.models.checkpoint import load_encoder
+from vipl.models.encoder import Encoder
+
+Role = Literal["trained", "oracle", "random"]
+
+_DEFAULT_RANDOM = "resnet18"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder as plain values, so that any machine can build it.
+
+    Attributes:
+        source: As the user named it.
+        role: "trained": it has weights. "oracle": the true state stands in for it. "random": its
+            weights are drawn from the seed of each cell.
+        config: Arguments of `Encoder`; empty for the oracle.
+        weights: The state dict as safetensors; empty unless it is trained.
+        sha256: Of configuration and weights; None unless it is trained.
+    """
+
+    source: str
+    role: Role
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: bytes = field(default=b"", repr=False)
+    sha256: str | None = None
+
+    @property
+    def label(self) -> str:
+        """A short name, fit for a folder."""
+        source = self.source.removeprefix("timm:")
+        if self.role == "trained" and source == self.source:
+            source = _path_label(Path(source).resolve())
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", source).strip("-.") or "encoder"
+
+    def identity(self, variant: str) -> str:
+        """Return what stands behind a variant: the same text, the same network.
+
+        The oracle's is the same whatever is under test, and an untrained encoder's depends on
+        the architecture alone.
+        """
+        if ORACLE in (variant, self.role):
+            return ORACLE
+        if RANDOM in (variant, self.role):
+            return f"{RANDOM}:{_sha256(self.config, {})}"
+        assert self.sha256 is not None
+        return self.sha256
+
+    def build(self, variant: str, seed: int) -> Encoder | None:
+        """Build the network of a variant, in evaluation mode and without gradients.
+
+        Args:
+            variant: Of a cell.
+            seed: Of the cell; an untrained network's weights are drawn from it.
+
+        Returns:
+            The network, or None for the oracle.
+        """
+        if ORACLE in (variant, self.role):
+            return None
+        # Of the CPU only: weights are drawn there, wherever they go then.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoder = Encoder(**self.config)
+        if RANDOM not in (variant, self.role):
+            encoder.load_state_dict(safetensors.torch.load(self.weights))
+        return encoder.eval().requires_grad_(False)
+
+
+def read_encoder(source: str) -> EncoderSpec:
+    """Read what `--encoder` names.
+
+    Args:
+        source: "oracle", "random", "random:NAME" for an untrained network of timm's, or anything
+            that `vipl.load_encoder` takes.
+
+    Raises:
+        UserError: If it does not load.
+    """
+    if source == ORACLE:
+        return EncoderSpec(source, "oracle")
+    if source == RANDOM or source.startswith(f"{RANDOM}:"):
+        name = source.removeprefix(RANDOM).removeprefix(":") or _DEFAULT_RANDOM
+        config = load_encoder(f"timm:{name}?pretrained=false").config
+        return EncoderSpec(source, "random", config)
+    encoder = load_encoder(source)
+    config = {**encoder.config, "pretrained": False}
+    state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
+    weights = safetensors.torch.save(state)
+    return EncoderSpec(source, "trained", config, weights, _sha256(config, state))
+
+
+def check_device(device: str) -> None:
+    """Try a device.
+
+    Raises:
+        UserError: If this machine does not have it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"--device {device} cannot be had: {reason}") from error
+
+
+def _sha256(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Return the hash of a configuration and of every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name, value in sorted(state.items()):
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        # By bytes: numpy does not know every type that torch has.
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _path_label(path: Path) -> str:
+    stem = path.stem if path.suffix == ".ckpt" else path.name
+    if path.name == "encoder":
+        return path.parent.name
+    if path.parent.name == "checkpoints":
+        return f"{path.parents[1].name}-{stem}"
+    return f"{path.parent.name}-{stem}" if stem.startswith("encoder_") else stem

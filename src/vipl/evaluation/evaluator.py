@@ -1,0 +1,135 @@
+"""What a suite of tasks is: the class that `--suite` names.
+
+An evaluation is a grid of cells. The evaluator lists the cells and runs one; the runner owns
+seeds, encoders, processes, resuming and writing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipl.models.encoder import Encoder
+
+MAIN = "main"
+ORACLE = "oracle"
+RANDOM = "random"
+RANDOM_GOAL = "random_goal"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the evaluation grid.
+
+    Attributes:
+        task: Name of the task.
+        camera: Name of the viewpoint, or None where a suite has none.
+        seed: Of everything random in the cell.
+        protocol: How the encoder is used, such as "trajopt".
+        variant: "main": the encoder under test, as configured. "oracle": the true state reward.
+            "random": an untrained encoder of the same architecture. "random_goal": the encoder
+            under test with another task's goal. "samples=N": it with another planning budget.
+    """
+
+    task: str
+    camera: str | None
+    seed: int
+    protocol: str
+    variant: str = MAIN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What running a cell gave.
+
+    Attributes:
+        metrics: Name to value; the names are those of `Evaluator.higher_is_better`.
+        traces: Name to its values over the episode, one a step; lengths may differ.
+        info: Anything else worth keeping, made of JSON values.
+        frames: A video of the episode, uint8 [T, H, W, 3], or None.
+        fps_hz: Of the video.
+    """
+
+    metrics: Mapping[str, float]
+    traces: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    frames: NDArray[np.uint8] | None = None
+    fps_hz: float = 12.5
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the user asked for; None means all.
+
+    Attributes:
+        tasks: Names.
+        cameras: Names.
+        seeds: Any integers of 0 or more.
+        protocol: One of the evaluator's, or None for its first.
+        controls: Of "oracle", "random", "random_goal".
+        budgets: Further numbers of planning samples to run.
+    """
+
+    tasks: Sequence[str] | None = None
+    cameras: Sequence[str] | None = None
+    seeds: Sequence[int] = (0, 1, 2)
+    protocol: str | None = None
+    controls: Sequence[str] = (ORACLE, RANDOM, RANDOM_GOAL)
+    budgets: Sequence[int] = ()
+
+
+class Evaluator(ABC):
+    """A suite. Subclass it, and name the class by `--suite module:Class` or an entry point.
+
+    The arguments of the subclass's `__init__` are keys of the configuration: typed, with
+    defaults, and documented in its docstring.
+
+    Attributes:
+        version: Goes up when a change can move a result.
+        higher_is_better: Every metric, and its direction; the first is the one that tables show.
+        protocols: Name to a line that says what it does; the first is the default.
+        labels: Metrics and traces in words, with their units, where the name does not do.
+        threads: Cores that a cell may use; the runner sets it. No result may depend on it.
+    """
+
+    version: ClassVar[int]
+    higher_is_better: ClassVar[Mapping[str, bool]]
+    protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
+    labels: ClassVar[Mapping[str, str]] = {}
+    threads: int = 1
+
+    def prepare(self) -> None:  # noqa: B027 - most suites need nothing
+        """Check what the cells will need of this machine, before any worker is started.
+
+        Raises:
+            UserError: If it is not to be had.
+        """
+
+    @abstractmethod
+    def tasks(self) -> Mapping[str, str]:
+        """Return the tasks: name to a label of a few words."""
+
+    @abstractmethod
+    def cells(self, grid: Grid, *, oracle: bool) -> list[Cell]:
+        """Return the cells of a grid, in the order in which to run them.
+
+        Args:
+            grid: What the user asked for.
+            oracle: Whether the encoder under test is the oracle.
+
+        Raises:
+            UserError: If a name is unknown to the suite.
+        """
+
+    @abstractmethod
+    def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
+        """Run one cell, under `torch.inference_mode`, in a process that may run others after it.
+
+        Args:
+            cell: One of `cells`.
+            encoder: In evaluation mode; None stands for the oracle.
+            rng: The only source of randomness; a function of the cell's seed and task.
+        """

@@ -1,0 +1,136 @@
+"""What an evaluation shows: a live table on a terminal, else a line for every record."""
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from vipl.evaluation.evaluator import Cell
+from vipl.evaluation.results import Record
+
+# Cells take minutes; rich forgets what is older than this, and would never tell how long it takes.
+_SPEED_WINDOW_S = 24 * 3600.0
+
+
+class Board:
+    """Shows records as they come.
+
+    Args:
+        cells: All of the run.
+        metrics: Names, the first being the one that the table shows.
+        console: Where to.
+    """
+
+    def __init__(self, cells: Sequence[Cell], metrics: Sequence[str], console: Console) -> None:
+        self._console = console
+        self._total = len(cells)
+        self._metrics = list(metrics)
+        self._tasks = list(dict.fromkeys(cell.task for cell in cells))
+        self._variants = list(dict.fromkeys(cell.variant for cell in cells))
+        self._records: list[Record] = []
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=_SPEED_WINDOW_S,
+        )
+        self._cells = self._bar.add_task("cells", total=self._total)
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Board":
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=lambda: Group(self.table(), self._bar),
+                console=self._console,
+                transient=True,
+                refresh_per_second=2,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Count records that were there before."""
+        self._records += records
+        self._bar.update(self._cells, completed=len(self._records))
+        if records:
+            self._console.print(f"done before: {len(records)} of {self._total} cells")
+
+    def add(self, record: Record, *, source: str | None = None) -> None:
+        """Show a new record.
+
+        Args:
+            record: Of a cell that finished or failed.
+            source: Name of the run that it was taken from, or None.
+        """
+        self._records.append(record)
+        if source is None:
+            self._bar.advance(self._cells)
+        else:  # says nothing of the time that a cell takes
+            self._bar.reset(self._cells, completed=len(self._records))
+        if self._live is None or record.error is not None:
+            count = f"[{len(self._records)}/{self._total}]"
+            self._console.print(f"{count} {self._line(record, source)}", markup=False)
+
+    def table(self) -> Table:
+        """Return the first metric of every task and variant."""
+        table = Table("task", title=self._metrics[0], title_justify="left")
+        for variant in self._variants:
+            table.add_column(variant, justify="right", no_wrap=True)
+        for task in self._tasks:
+            table.add_row(task, *(self._summary(variant, task) for variant in self._variants))
+        if len(self._tasks) > 1:
+            table.add_section()
+            table.add_row("all", *(self._summary(variant) for variant in self._variants))
+        return table
+
+    @property
+    def count(self) -> int:
+        """Records that there are."""
+        return len(self._records)
+
+    @property
+    def failures(self) -> list[Record]:
+        """Records of cells that failed."""
+        return [record for record in self._records if record.error is not None]
+
+    def _line(self, record: Record, source: str | None) -> str:
+        place = [record.task, record.camera, f"seed {record.seed}", f"{record.variant}:"]
+        values = [
+            f"{key} {record.metrics[key]:.3g}" for key in self._metrics if key in record.metrics
+        ]
+        result = [f"failed: {record.error}"] if record.error is not None else values
+        time = f"{record.seconds:.0f} s" if source is None else f"(reused from {source})"
+        return " ".join([*(part for part in place if part is not None), *result, time])
+
+    def _summary(self, variant: str, task: str | None = None) -> str:
+        of = [r for r in self._records if r.variant == variant and task in (None, r.task)]
+        values = [r.metrics[self._metrics[0]] for r in of if r.error is None]
+        failed = f" ({len(of) - len(values)} failed)" if len(values) < len(of) else ""
+        if not values:
+            return failed.strip() or "·"
+        if set(values) <= {0.0, 1.0}:
+            return f"{sum(values):.0f}/{len(values)}{failed}"
+        return f"{sum(values) / len(values):.3g}{failed}"

@@ -1,0 +1,245 @@
+"""Results on disk: the records of a run, what a run is, and which records another run has made."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Any
+
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, Cell
+from vipl.files import write_atomically
+
+FORMAT = "vipl-evaluation"
+FORMAT_VERSION = 1
+RUN_FILE = "run.json"
+RECORDS_FILE = "records.jsonl"
+VIDEOS = "videos"
+
+# Where and how fast a run computes, but not what.
+_NOT_COMPARED = frozenset({"suite", "encoder", "workers", "launcher", "device", "out", "run_id"})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of `records.jsonl`: what one cell gave.
+
+    Attributes:
+        task: Of the cell.
+        camera: Of the cell.
+        seed: Of the cell.
+        protocol: Of the cell.
+        variant: Of the cell.
+        key: sha256 of everything that determines the record.
+        metrics: Name to value; empty where the cell failed.
+        traces: Name to values over the episode.
+        info: JSON values.
+        video: Path in the run's folder, or None.
+        seconds: That the cell took.
+        error: "Type: message" of a cell that failed, else None.
+    """
+
+    task: str
+    camera: str | None
+    seed: int
+    protocol: str
+    variant: str
+    key: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    traces: dict[str, list[float]] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    video: str | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    @classmethod
+    def from_line(cls, line: str | bytes) -> "Record":
+        """Parse a line.
+
+        Raises:
+            ValueError: If it is not a record.
+        """
+        values = json.loads(line)
+        names = {known.name for known in fields(cls)}
+        if not isinstance(values, dict) or not names <= set(values):
+            raise ValueError("not a record")
+        return cls(**{name: values[name] for name in names})
+
+    def to_line(self) -> str:
+        """Return the record as JSON, with a line end."""
+        return json.dumps(asdict(self), allow_nan=False) + "\n"
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that it is of."""
+        return Cell(self.task, self.camera, self.seed, self.protocol, self.variant)
+
+
+def read_records(path: Path) -> tuple[list[Record], list[int]]:
+    """Read records; a line that is none (cut off when a process was killed) is passed over.
+
+    Returns:
+        The records in the file's order, and the numbers of the lines passed over, from 1.
+    """
+    records: list[Record] = []
+    unreadable: list[int] = []
+    content = path.read_bytes() if path.is_file() else b""
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            records.append(Record.from_line(line))
+        except ValueError:
+            unreadable.append(number)
+    return records, unreadable
+
+
+class RecordsFile:
+    """The records of a run, to which finished cells are appended.
+
+    A file that a killed process left is mended first. Failed cells are taken out, to be run again.
+
+    Args:
+        path: The file; made where there is none.
+
+    Attributes:
+        kept: By key, those that were there and did not fail.
+        unreadable: Numbers of lines that were dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        records, self.unreadable = read_records(path)
+        self.kept = {record.key: record for record in records if record.error is None}
+        if len(self.kept) < len(records) or self.unreadable or _is_cut_off(path):
+            text = "".join(record.to_line() for record in self.kept.values())
+            write_atomically(path, lambda temporary: temporary.write_text(text))
+        self._stream: IO[str] = path.open("a", encoding="utf-8")
+
+    def append(self, record: Record) -> None:
+        """Write a record, so that neither a kill nor a power cut loses it."""
+        try:
+            self._stream.write(record.to_line())
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def record_key(settings: Mapping[str, Any], identity: str, cell: Cell) -> str:
+    """Return the sha256 of everything that determines a record.
+
+    What stands behind a variant counts, not its name: the oracle's cells have one key in every
+    run of the same settings, be it a control there or under test.
+
+    Args:
+        settings: Of the run that bear on every record, as JSON values.
+        identity: Of the cell's encoder, by `EncoderSpec.identity`.
+        cell: That is run.
+    """
+    own = None if cell.variant in (MAIN, ORACLE, RANDOM) else cell.variant
+    content = [settings, identity, {**asdict(cell), "variant": own}]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def video_path(cell: Cell) -> str:
+    """Return where a cell's video lies in the run's folder."""
+    parts = [cell.variant, cell.task, cell.camera, cell.seed]
+    name = "-".join(str(part) for part in parts if part is not None)
+    return f"{VIDEOS}/{re.sub(r'[^A-Za-z0-9._+-]', '_', name)}.mp4"
+
+
+def default_run_id(run: Mapping[str, Any]) -> str:
+    """Return a name for a run's folder: the same for the same run, another for another."""
+    text = json.dumps(_compared(run), sort_keys=True)
+    setting = run["config"].get("setting")
+    how = setting if isinstance(setting, str) else run["protocol"]
+    return f"{run['encoder']['label']}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def claim_run_file(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write `run.json`, or check that the one that is there is of the same run.
+
+    Raises:
+        UserError: If the folder holds another evaluation; it says what differs.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        text = json.dumps(run, indent=2) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text))
+        return
+    try:
+        there = _compared(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a run that can be read: choose another --run-id") from error
+    here = _compared(run)
+    differences = [
+        f"{name} is {json.dumps(there.get(name))} there and {json.dumps(here.get(name))} here"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if differences:
+        raise UserError(
+            f"{folder} holds another evaluation: {', '.join(differences)}; choose another --run-id"
+        )
+
+
+def find_elsewhere(folder: Path, keys: Sequence[str]) -> dict[str, tuple[Path, Record]]:
+    """Look for records of the same suite that other runs have made.
+
+    Args:
+        folder: The run's own, beside which others are.
+        keys: Wanted.
+
+    Returns:
+        Key to the other run's folder and its record.
+    """
+    wanted = set(keys)
+    found: dict[str, tuple[Path, Record]] = {}
+    for path in sorted(folder.parent.glob(f"*/{RECORDS_FILE}")) if wanted else ():
+        if path.parent != folder:
+            for record in read_records(path)[0]:
+                if record.error is None and record.key in wanted:
+                    found.setdefault(record.key, (path.parent, record))
+    return found
+
+
+def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record:
+    """Return another run's record as this run's, its video copied."""
+    other, record = source
+    video = None
+    if record.video is not None and (other / record.video).is_file():
+        video = video_path(cell)
+        content = (other / record.video).read_bytes()
+        write_atomically(folder / video, lambda path: path.write_bytes(content))
+    return replace(record, variant=cell.variant, video=video)
+
+
+def _compared(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two runs must share to be one, flat."""
+    config = {key: value for key, value in run["config"].items() if key not in _NOT_COMPARED}
+    return {
+        "suite": f"{run['suite']['name']}-v{run['suite']['version']}",
+        "encoder": run["encoder"]["identity"],
+        "mujoco": run["packages"].get("mujoco"),
+        **dict(_flatten(config)),
+    }
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _is_cut_off(path: Path) -> bool:
+    content = path.read_bytes() if path.is_file() else b""
+    return bool(content) and not content.endswith(b"\n")

@@ -1,0 +1,223 @@
+"""Running an evaluation: which cells there are, which are done, and writing what the rest give."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vipl.config import Config
+from vipl.errors import UserError
+from vipl.evaluation.config import Settings, build_evaluator, resolve
+from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder
+from vipl.evaluation.evaluator import ORACLE, RANDOM, Cell, Evaluator, Grid
+from vipl.evaluation.launchers import launch, make_pool
+from vipl.evaluation.names import choose
+from vipl.evaluation.progress import Board
+from vipl.evaluation.provenance import describe_run, installed_version
+from vipl.evaluation.results import (
+    RECORDS_FILE,
+    Record,
+    RecordsFile,
+    claim_run_file,
+    copy_record,
+    default_run_id,
+    find_elsewhere,
+    record_key,
+    video_path,
+)
+from vipl.evaluation.worker import Failed, Finished, Work
+from vipl.files import locked, write_atomically
+
+_EXIT_SIGTERM = 143
+
+
+def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
+    """Run an evaluation, or what is left of it, and write its report.
+
+    Args:
+        config: Plain values, as `vipl.config.compose` returns them.
+        command: That was typed, for `run.json`.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: If the configuration, the encoder or the folder does not allow it, or the first
+            cell says what the user must mend.
+        SystemExit: With status 1 if cells failed; the report is written nevertheless.
+    """
+    settings = resolve(config)
+    evaluator = build_evaluator(settings.suite.cls, settings.arguments)
+    if settings.options.launcher == "local":  # a cluster's machines have devices of their own
+        check_device(settings.options.device)
+    encoder = read_encoder(settings.encoder)
+    cells = list_cells(evaluator, settings, encoder)
+    run = describe_run(settings, evaluator, encoder, cells, command=command)
+    run_id = settings.options.run_id or default_run_id(run)
+    suite_folder = f"{run['suite']['name']}-v{run['suite']['version']}"
+    folder = Path(settings.options.out) / suite_folder / run_id
+    evaluation = _Evaluation(settings, evaluator, encoder, cells, folder)
+    refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
+    with locked(folder, refusal), _terminated_by_exit():
+        claim_run_file(folder, {"run_id": run_id, **run})
+        evaluation.run()
+    evaluation.check()
+    return folder
+
+
+def list_cells(evaluator: Evaluator, settings: Settings, encoder: EncoderSpec) -> list[Cell]:
+    """Return the cells of an evaluation.
+
+    Raises:
+        UserError: If a name is unknown, or there are none.
+    """
+    options = settings.options
+    choose("task", options.tasks, evaluator.tasks())
+    # What is under test is no control of itself; the oracle needs none, as it sees no image.
+    dropped = {"trained": (), "random": (RANDOM,), "oracle": Grid.controls}[encoder.role]
+    grid = Grid(
+        tasks=options.tasks,
+        cameras=options.cameras,
+        seeds=options.seeds,
+        protocol=settings.protocol,
+        controls=[control for control in options.controls if control not in dropped],
+        budgets=options.budgets,
+    )
+    cells = list(dict.fromkeys(evaluator.cells(grid, oracle=encoder.role == ORACLE)))
+    if not cells:
+        raise UserError(f"{settings.suite.name} has no cells to run for these keys")
+    return cells
+
+
+class _Evaluation:
+    """The cells of one run, and its folder, which this process holds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        evaluator: Evaluator,
+        encoder: EncoderSpec,
+        cells: Sequence[Cell],
+        folder: Path,
+    ) -> None:
+        self.settings = settings
+        self.evaluator = evaluator
+        self.encoder = encoder
+        self.folder = folder
+        self.console = Console(highlight=False, soft_wrap=True)
+        suite = settings.suite
+        common = {
+            "suite": suite.name,
+            "version": suite.cls.version,
+            "arguments": settings.arguments,
+            "mujoco": installed_version("mujoco"),
+        }
+        self.keys = {
+            cell: record_key(common, encoder.identity(cell.variant), cell) for cell in cells
+        }
+        self.board = Board(cells, list(suite.cls.higher_is_better), self.console)
+
+    def run(self) -> None:
+        """Run what is not done, and write the report, also when interrupted."""
+        records = RecordsFile(self.folder / RECORDS_FILE)
+        for line in records.unreadable:
+            self.console.print(f"{records.path}: line {line} could not be read and was dropped")
+        try:
+            with self.board:
+                self._run(records)
+        except (KeyboardInterrupt, SystemExit):
+            if self.board.count:
+                self._report()
+            raise
+        finally:
+            records.close()
+        self._report()
+
+    def check(self) -> None:
+        """Say what failed, if anything did."""
+        failures = self.board.failures
+        if failures:
+            print(
+                f"vipl: {len(failures)} of {len(self.keys)} cells failed ({failures[0].error}): "
+                "the same command tries them again",
+                file=sys.stderr,
+            )
+            raise SystemExit(1)
+
+    def _run(self, records: RecordsFile) -> None:
+        kept = [records.kept[key] for key in self.keys.values() if key in records.kept]
+        self.board.keep(kept)
+        left = [cell for cell, key in self.keys.items() if key not in records.kept]
+        left = self._reuse(left, records)
+        if not left:
+            return
+        self.evaluator.prepare()
+        options, suite = self.settings.options, self.settings.suite
+        work = Work(suite.reference, self.settings.arguments, self.encoder, options.device)
+        with make_pool(options.launcher, work, workers=options.workers, cells=len(left)) as pool:
+            any_finished = False
+            for cell, result in launch(pool, left):
+                if isinstance(result, Failed) and result.mendable and not any_finished:
+                    raise UserError(result.error)
+                any_finished = True
+                record = self._record(cell, result)
+                records.append(record)
+                self.board.add(record)
+
+    def _reuse(self, cells: Sequence[Cell], records: RecordsFile) -> list[Cell]:
+        """Take records of the same cells from other runs; return the cells that are left."""
+        found = find_elsewhere(self.folder, [self.keys[cell] for cell in cells])
+        for cell in cells:
+            key = self.keys[cell]
+            if key in found:
+                record = copy_record(found[key], self.folder, cell)
+                records.append(record)
+                self.board.add(record, source=found[key][0].name)
+        return [cell for cell in cells if self.keys[cell] not in found]
+
+    def _record(self, cell: Cell, result: Finished | Failed) -> Record:
+        place: dict[str, Any] = {**vars(cell), "key": self.keys[cell]}
+        seconds = round(result.seconds, 3)
+        if isinstance(result, Failed):
+            info = {"traceback": result.traceback} if result.traceback else {}
+            return Record(**place, info=info, seconds=seconds, error=result.error)
+        video = None
+        if result.video is not None:
+            video, content = video_path(cell), result.video
+            write_atomically(self.folder / video, lambda path: path.write_bytes(content))
+        return Record(
+            **place,
+            metrics=result.metrics,
+            traces=result.traces,
+            info=result.info,
+            video=video,
+            seconds=seconds,
+        )
+
+    def _report(self) -> None:
+        from vipl.evaluation.report import write_report
+
+        self.console.print(self.board.table())
+        self.console.print(f"report: {write_report(self.folder)}")
+
+
+@contextmanager
+def _terminated_by_exit() -> Iterator[None]:
+    """Let SIGTERM end the process in order, with the status that shells expect."""
+
+    def leave(*unused: object) -> None:
+        raise SystemExit(_EXIT_SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,48 @@
+"""Contexts in processes of their own: what goes wrong here ends a process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+
+DRAW = "from vipl.control.opengl import make_context\ncontext = make_context(size=16)\n"
+
+
+def run_python(code: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    known = {name: os.environ[name] for name in os.environ if name not in ("MUJOCO_GL", "VIPL_GL")}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**known, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_torchvision_may_be_imported_after_the_first_context() -> None:
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
+    code = (
+        "import mujoco, numpy as np\n"
+        "model = mujoco.MjModel.from_xml_string('<mujoco/>')\n"
+        "resources = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)\n"
+        "scene, area = mujoco.MjvScene(model, maxgeom=1), mujoco.MjrRect(0, 0, 16, 16)\n"
+        "mujoco.mjr_render(area, scene, resources)\n"
+        "import torchvision\n"
+        "context.free(); print('alive')"
+    )
+    run = run_python(DRAW + code)
+    assert (run.returncode, run.stdout.strip()) == (0, "alive"), run.stderr
+
+
+@pytest.mark.skipif("DISPLAY" in os.environ, reason="glfw works where there is a display")
+def test_setting_that_does_not_work_here_is_named() -> None:
+    run = run_python(DRAW, MUJOCO_GL="glfw")
+    expected = "vipl.errors.UserError: no OpenGL to render with: MUJOCO_GL is 'glfw': unset it, or"
+    assert run.stderr.strip().splitlines()[-1].startswith(expected)

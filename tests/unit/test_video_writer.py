@@ -1,0 +1,43 @@
+"""Videos that are written: their rate, size and pictures come back."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from vipl.data.video_writer import write_h264
+
+
+def frames(count, height, width):
+    ramp = np.linspace(0, 200, width).astype(np.uint8)
+    return [np.repeat(np.tile(ramp + 5 * i, (height, 1))[..., None], 3, 2) for i in range(count)]
+
+
+def read(file):
+    with av.open(file) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return pictures, float(container.streams.video[0].average_rate)
+
+
+@pytest.mark.parametrize("fps_hz", [12.5, 30.0, 7.3])
+def test_frames_come_back(tmp_path, fps_hz):
+    written = frames(7, 32, 48)
+    write_h264(tmp_path / "a.mp4", written, fps_hz=fps_hz)
+    pictures, rate = read(str(tmp_path / "a.mp4"))
+    assert rate == pytest.approx(fps_hz, rel=1e-3)
+    assert len(pictures) == 7
+    assert np.abs(np.stack(pictures).astype(int) - np.stack(written)).mean() < 4
+
+
+def test_an_odd_side_loses_its_last_line_and_a_stream_will_do():
+    stream = io.BytesIO()
+    write_h264(stream, frames(3, 33, 47), fps_hz=12.5)
+    stream.seek(0)
+    pictures, _ = read(stream)
+    assert [picture.shape for picture in pictures] == [(32, 46, 3)] * 3
+
+
+def test_no_frames(tmp_path):
+    with pytest.raises(ValueError, match="no frames"):
+        write_h264(tmp_path / "a.mp4", [], fps_hz=12.5)
