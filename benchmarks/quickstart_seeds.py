@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart_seeds"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
-    vipl("demos", "render", "--out", args.out / "demos", "--tasks", "sdoor_open", "--size", 128)
+    what = ("--tasks", "sdoor_open", "--cameras", "left_cam", "--size", 128)
+    vipl("demos", "render", "--out", args.out / "demos", *what)
     rows = [{**row, "seed": seed} for seed in args.seeds for row in measure(args.out, seed)]
     result: dict[str, object] = {"name": "quickstart_seeds", "n": len(rows) // 2}
     for metric in METRICS:

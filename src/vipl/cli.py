@@ -15,6 +15,7 @@ from vipl.errors import UserError
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 EXIT_USER_ERROR = 2
+EXIT_BROKEN_PIPE = 141  # what a shell says of a program that a closed pipe ended
 
 # What a disk or its rights can refuse; anything else the system says is a defect of ours.
 _USER_ERRNOS = {
@@ -35,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.overrides = rest
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except UserError as error:
         return _refuse(str(error), debug)
     except OSError as error:

@@ -202,7 +202,8 @@ def test_split_is_by_trajectory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         splits.setdefault(clip.clip_id.rpartition("/")[0], set()).add(clip.split)
     assert len(manifest) == 3 * len(DEMONSTRATIONS)
     assert all(len(found) == 1 for found in splits.values())
-    assert sum(found == {"val"} for found in splits.values()) == len(DEMONSTRATIONS) / 4
+    held_out = sum(demo.split == "val" for demo in DEMONSTRATIONS.values())
+    assert sum(found == {"val"} for found in splits.values()) == held_out
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
 from vipl.evaluation import trajopt
 from vipl.evaluation.evaluator import (
+    BUDGET,
     MAIN,
     ORACLE,
     RANDOM,
@@ -29,7 +30,6 @@ from vipl.evaluation.names import choose
 from vipl.models.encoder import Encoder
 from vipl.rewards import GoalReward
 
-_BUDGET = "samples="
 _PAPERS_PLANNER = Planner()
 _EASY_FRAME = 20
 
@@ -127,9 +127,7 @@ class ControlEvaluator(Evaluator):
         controls = choose("control", grid.controls or None, (ORACLE, RANDOM, RANDOM_GOAL))
         if len(self.tasks()) < 2 and RANDOM_GOAL in controls:
             controls.remove(RANDOM_GOAL)
-        budgets = [
-            f"{_BUDGET}{budget}" for budget in grid.budgets if budget != self.planner.samples
-        ]
+        budgets = [f"{BUDGET}{budget}" for budget in grid.budgets if budget != self.planner.samples]
         variants = [MAIN] if oracle else [MAIN, *budgets, *(controls if grid.controls else ())]
         return [
             Cell(task, camera, seed, protocol, variant)
@@ -188,8 +186,8 @@ class ControlEvaluator(Evaluator):
         return env.render(goal.states[-1:], cell.camera), goal.name
 
     def _planner(self, cell: Cell) -> Planner:
-        if cell.variant.startswith(_BUDGET):
-            return replace(self.planner, samples=int(cell.variant.removeprefix(_BUDGET)))
+        if cell.variant.startswith(BUDGET):
+            return replace(self.planner, samples=int(cell.variant.removeprefix(BUDGET)))
         return self.planner
 
     def _outcome(

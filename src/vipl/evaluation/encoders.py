@@ -130,9 +130,9 @@ def _sha256(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
 
 
 def _path_label(path: Path) -> str:
+    if path.name in ("encoder", "run"):  # says nothing
+        return _path_label(path.parent)
     stem = path.stem if path.suffix == ".ckpt" else path.name
-    if path.name == "encoder":
-        return path.parent.name
     if path.parent.name == "checkpoints":
         return f"{path.parents[1].name}-{stem}"
     return f"{path.parent.name}-{stem}" if stem.startswith("encoder_") else stem

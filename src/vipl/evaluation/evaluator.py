@@ -18,6 +18,7 @@ MAIN = "main"
 ORACLE = "oracle"
 RANDOM = "random"
 RANDOM_GOAL = "random_goal"
+BUDGET = "samples="
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.results import RECORDS_FILE, RUN_FILE, Record, read_records
+from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
+from vipl.evaluation.results import (
+    FORMAT,
+    FORMAT_VERSION,
+    RECORDS_FILE,
+    RUN_FILE,
+    Record,
+    read_records,
+)
 from vipl.evaluation.statistics import (
     NO_CAMERA,
     Run,
@@ -21,10 +28,6 @@ from vipl.evaluation.statistics import (
     summarise,
 )
 
-FORMAT = "vipl-evaluation"
-FORMAT_VERSION = 1
-
-BUDGET = "samples="
 NOTHING = "\N{EN DASH}"  # in place of a number
 
 _CONTROLS = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.report_data import BUDGET, NOTHING, Results, plural
+from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
+from vipl.evaluation.report_data import NOTHING, Results, plural
 from vipl.evaluation.report_plots import (
     Axis,
     Plot,
