@@ -89,6 +89,12 @@ class KitchenEnv(MujocoEnv):
         """Return whether the joint is within 15% of its range of the goal."""
         return np.asarray(self.task.is_success(self.qpos(states)[..., self.task.qpos_index]))
 
+    def hand_to_handle(self, states: Floats) -> Floats:
+        """Return the distance from the hand to the task's handle in metres: [...] of [..., S]."""
+        hand = self.site_positions(states, "end_effector")
+        handle = self.site_positions(states, self.task.site)
+        return np.asarray(np.linalg.norm(hand - handle, axis=-1))
+
     def true_reward(self, states: Floats) -> Floats:
         """Return the reward of the true state, the ceiling for any visual one.
 
@@ -98,9 +104,7 @@ class KitchenEnv(MujocoEnv):
         """
         position = self.qpos(states)[..., self.task.qpos_index]
         way = np.abs(position - self.task.goal) / abs(self.task.goal - self.task.start)
-        hand = self.site_positions(states, "end_effector")
-        handle = self.site_positions(states, self.task.site)
-        reach = np.linalg.norm(hand - handle, axis=-1)
+        reach = self.hand_to_handle(states)
         return np.asarray(-2 * way + 0.5 * (way < 0.75) + 0.5 * (way < 0.25) - reach)
 
     def pose_errors(self, states: Floats, goal: Floats) -> Mapping[str, Floats]:

@@ -1,14 +1,10 @@
 """Makes demonstrations: planning on the true state, retried until the task is solved."""
 
 import json
-import signal
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +12,12 @@ from rich.console import Console
 
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, improve, next_mean, still_plan
-from vipl.data.commands import progress
 from vipl.errors import UserError
 from vipl.evaluation.names import choose
 from vipl.files import write_atomically
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
+from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 KINDS = ("start", "recovery")
@@ -128,30 +124,21 @@ def _run(jobs: Sequence[Job], workers: int, kind: str, make_index: Callable[[], 
     """Run jobs in processes; return the names of those that were not solved."""
     if not jobs:
         return []
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_die_at_interrupt
-    )
     unsolved = []
-    with progress(f"planning demonstrations ({kind})", total=len(jobs)) as bar:
-        try:
-            futures = {pool.submit(make_demonstration, job): job for job in jobs}
-            for future in as_completed(futures):
-                if not future.result():
-                    unsolved.append(futures[future].name)
-                make_index()
-                bar.advance(bar.task_ids[0])
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a planning process was killed, perhaps for want of memory: call this again with "
-                "fewer --workers, finished demonstrations are kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    finished = run_jobs(
+        make_demonstration,
+        jobs,
+        workers=workers,
+        title=f"planning demonstrations ({kind})",
+        sizes=[1] * len(jobs),
+        killed="a planning process was killed, perhaps for want of memory: call this again with "
+        "fewer --workers, finished demonstrations are kept",
+    )
+    for job, solved in finished:
+        if not solved:
+            unsolved.append(job.name)
+        make_index()
     return sorted(unsolved)
-
-
-def _die_at_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_demonstration(job: Job) -> bool:

@@ -172,11 +172,9 @@ class KitchenGymEnv(gymnasium.Env[Floats, Floats]):
 
     def _info(self) -> dict[str, Any]:
         kitchen = self.kitchen
-        hand = kitchen.site_positions(self._state, "end_effector")
-        handle = kitchen.site_positions(self._state, kitchen.task.site)
         return {
             "success": bool(kitchen.is_success(self._state)),
             "object_error": float(kitchen.object_error(self._state)),
-            "hand_to_handle": float(np.linalg.norm(hand - handle)),
+            "hand_to_handle": float(kitchen.hand_to_handle(self._state)),
             "state": self._state.copy(),
         }

@@ -1,12 +1,8 @@
 """Renders demonstrations into H.264 files made for random access, and writes their manifest."""
 
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -14,7 +10,6 @@ import numpy as np
 from rich.console import Console
 
 from vipl.control.opengl import choose_backend
-from vipl.data.commands import progress
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video_writer import write_h264
 from vipl.errors import UserError
@@ -22,6 +17,7 @@ from vipl.evaluation.names import choose
 from vipl.files import write_atomically
 from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, Demonstration, load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -119,32 +115,21 @@ def _run(jobs: Sequence[Job], workers: int) -> None:
     if not jobs:
         return
     choose_backend()
-    # Fresh processes: an OpenGL context is neither inherited, nor made where torch may be
-    # imported later.
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_die_at_interrupt
+    finished = run_jobs(
+        render_job,
+        jobs,
+        workers=workers,
+        title="rendering frames",
+        sizes=[job.demonstration.frames * len(job.outputs) for job in jobs],
+        killed="a rendering process was killed, perhaps for want of memory: call this again with "
+        "fewer --workers, finished videos are kept",
     )
-    total = sum(job.demonstration.frames * len(job.outputs) for job in jobs)
-    with progress("rendering frames", total=total) as bar:
-        try:
-            for future in as_completed([pool.submit(render_job, job) for job in jobs]):
-                bar.advance(bar.task_ids[0], future.result())
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a rendering process was killed, perhaps for want of memory: call this again with "
-                "fewer --workers, finished videos are kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for _ in finished:
+        pass
 
 
-def _die_at_interrupt() -> None:
-    # Ctrl-C reaches the whole group: workers end at once and say nothing.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def render_job(job: Job) -> int:
-    """Render one job; return the number of pictures. Runs in a process of its own."""
+def render_job(job: Job) -> None:
+    """Render one job. Runs in a process of its own."""
     if job.size not in _kitchens:
         _kitchens[job.size] = KitchenEnv(job.demonstration.task, image_size=job.size)
     kitchen = _kitchens[job.size]
@@ -152,7 +137,6 @@ def render_job(job: Job) -> int:
     for camera, path in job.outputs.items():
         pictures = kitchen.render(states, camera)
         write_atomically(path, partial(write_h264, frames=pictures, fps_hz=FPS_HZ))
-    return job.demonstration.frames * len(job.outputs)
 
 
 def _is_finished(path: Path, frames: int, size: int) -> bool:

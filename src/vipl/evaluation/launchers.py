@@ -228,10 +228,6 @@ def _serve(pipe: connection.Connection[Any, Any]) -> None:
     """Run cells that come through a pipe, until it is closed."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     work = pipe.recv()
-    # Before any OpenGL context: the other order ends in a crash where Mesa and triton each bring
-    # a copy of LLVM.
-    import torch  # noqa: F401
-
     from vipl.evaluation.worker import Worker
 
     worker = Worker(pickle.loads(work))
