@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import media
+from vipl.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,15 @@ def media_dir() -> Path:
     if not (folder / "index.tsv").is_file():
         pytest.skip(media.NO_REAL_MEDIA)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_manifest(tmp_path_factory) -> Path:
+    """Twelve videos of twelve frames, four of them held out."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(12):
+        media.write_video(folder / f"{number}.mp4", media.moving_square(12, 48, 64, seed=number))
+    out = folder / "m.parquet"
+    build = ["manifest", "build", "folder", str(folder), "--out", str(out), "--val-fraction", "0.3"]
+    assert main(build) == 0
+    return out

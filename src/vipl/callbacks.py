@@ -9,14 +9,13 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vipl.data.samples import MAX_ATTEMPTS, Batch, Failure, HeldOutClip
 from vipl.errors import UserError
 from vipl.models.checkpoint import save_encoder
 from vipl.models.encoder import Encoder
-from vipl.module import Curve
+from vipl.module import Curve, VIPModule
 
 _log = logging.getLogger(__name__)
 
@@ -66,39 +65,62 @@ class Throughput(Callback):
 class BadClips(Callback):
     """Lists unreadable clips in `bad_clips.csv`, counts them, and stops a run that has too many.
 
+    Every process learns what the others could not read, so the first one writes the list, and all
+    of them stop after the same step.
+
     Args:
-        run_dir: Where the list is written; processes other than the first add their rank to its
-            name.
+        run_dir: Where the list is written; a run that goes on adds to it.
         max_failure_rate: Share of draws that may fail, once there have been `min_draws`.
         min_draws: Before which the rate is not judged.
     """
 
     def __init__(self, run_dir: Path, *, max_failure_rate: float, min_draws: int = 100) -> None:
-        self.run_dir = run_dir
+        self.file = run_dir / "bad_clips.csv"
         self.max_failure_rate = max_failure_rate
         self.min_draws = min_draws
         self._listed: set[str] = set()
         self._failures = 0
         self._draws = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, which a run that goes on continues."""
+        return {"failures": self._failures, "draws": self._draws}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the counts over."""
+        self._failures, self._draws = state_dict["failures"], state_dict["draws"]
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Read which clips the run has listed before."""
+        if self.file.is_file():
+            with self.file.open(newline="") as stream:
+                self._listed = {row["clip_id"] for row in csv.DictReader(stream)}
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """List the batch's failures, and stop the run when there are too many."""
-        self._list(batch.failures, trainer)
-        self._failures += len(batch.failures)
-        self._draws += len(batch.failures) + len(batch.frames)
-        if not batch.frames.numel():
+        """List the failures of all processes, and stop the run when there are too many."""
+        assert isinstance(pl_module, VIPModule)
+        complete = batch.frames.numel() > 0
+        told = pl_module.ranks.tell(len(batch.failures), len(batch.frames), complete)()
+        failed, drawn = int(told[:, 0].sum()), int(told[:, 1].sum())
+        self._failures += failed
+        self._draws += failed + drawn
+        failures = pl_module.ranks.gather(batch.failures) if failed else []
+        self._list([failure for part in failures for failure in part])
+        if not told[:, 2].all():
+            last = failures[int(told[:, 2].argmin())][-1]
             raise UserError(
-                f"{MAX_ATTEMPTS} clips in a row could not be read; the last, "
-                f"{batch.failures[-1].path}: {batch.failures[-1].reason}"
+                f"{MAX_ATTEMPTS} clips in a row could not be read; the last, {last.path}: "
+                f"{last.reason}"
             )
         rate = self._failures / self._draws
         if self._draws >= self.min_draws and rate > self.max_failure_rate:
             raise UserError(
                 f"{self._failures} of {self._draws} draws failed ({rate:.0%}, data."
                 f"max_failure_rate allows {self.max_failure_rate:.0%}); the clips are listed in "
-                f"{self._file(trainer)}"
+                f"{self.file}"
             )
 
     def on_train_batch_end(
@@ -109,7 +131,7 @@ class BadClips(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Log how many draws have failed so far."""
+        """Log how many draws have failed so far, over all processes."""
         pl_module.log("perf/decode_failures", float(self._failures), reduce_fx="max")
 
     def on_validation_batch_start(
@@ -120,27 +142,26 @@ class BadClips(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """List a held-out clip that could not be read."""
-        self._list(batch.failures, trainer)
+        """List held-out clips that could not be read."""
+        assert isinstance(pl_module, VIPModule)
+        if pl_module.ranks.tell(len(batch.failures))().any():
+            parts = pl_module.ranks.gather(batch.failures)
+            self._list([failure for part in parts for failure in part])
 
-    def _list(self, failures: list[Failure], trainer: pl.Trainer) -> None:
+    @rank_zero_only
+    def _list(self, failures: list[Failure]) -> None:
         new = {one.clip_id: one for one in failures if one.clip_id not in self._listed}
         if not new:
             return
         self._listed.update(new)
-        file = self._file(trainer)
-        fresh = not file.exists()
-        with file.open("a", newline="") as stream:
+        fresh = not self.file.exists()
+        with self.file.open("a", newline="") as stream:
             writer = csv.writer(stream)
             if fresh:
                 writer.writerow(Failure._fields)
             writer.writerows(new.values())
         for failure in new.values():
             _log.warning("left out %s: %s", failure.clip_id, failure.reason)
-
-    def _file(self, trainer: pl.Trainer) -> Path:
-        rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
-        return self.run_dir / f"bad_clips{rank}.csv"
 
 
 class ExportEncoder(Callback):
@@ -166,38 +187,14 @@ class ExportEncoder(Callback):
             self._save(pl_module, "encoder")
 
     @rank_zero_only
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the final encoder."""
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the final encoder, also of a run that had only this left to do."""
         self._save(pl_module, "encoder")
 
     def _save(self, pl_module: pl.LightningModule, name: str) -> None:
         encoder = pl_module.encoder
         assert isinstance(encoder, Encoder)
         save_encoder(encoder, self.run_dir / name)
-
-
-class SaveOnInterrupt(Callback):
-    """Saves a run that Ctrl-C or SIGTERM stops, so that it can go on where it was.
-
-    With several processes it leaves that to the last regular checkpoint: they need not all have
-    reached the same step.
-
-    Args:
-        checkpoint: The file to write.
-    """
-
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Save, and say how to go on."""
-        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        if interrupted and trainer.world_size == 1 and trainer.global_step > 0:
-            trainer.save_checkpoint(self.checkpoint)
-            step = trainer.global_step
-            print(f"Stopped after step {step}; go on with it by ckpt_path={self.checkpoint}")
 
 
 class RewardCurves(Callback):
@@ -264,11 +261,6 @@ def _summary(step: int, metrics: dict[str, Tensor]) -> str:
     return f"step {step}: " + ", ".join(known)
 
 
-def last_checkpoint(run_dir: Path) -> Path:
-    """Return where a run's latest checkpoint lies."""
-    return run_dir / "checkpoints" / "last.ckpt"
-
-
 def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callback]:
     """Return the callbacks of every run."""
     return [
@@ -276,5 +268,4 @@ def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callbac
         BadClips(run_dir, max_failure_rate=max_failure_rate),
         RewardCurves(run_dir),
         ExportEncoder(run_dir),
-        SaveOnInterrupt(last_checkpoint(run_dir)),
     ]

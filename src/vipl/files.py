@@ -12,12 +12,13 @@ LOCK_NAME = ".lock"
 """The file by which `locked` holds a folder; it stays there."""
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it.
 
     Args:
         path: The file to make or replace; its folder is made where there is none.
         write: Given the temporary path; what it raises leaves `path` as it was.
+        durable: Wait until the disk holds it, so that a power cut leaves the old file or the new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(
@@ -28,12 +29,25 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError as error:
         error.filename = error.filename or str(path)  # a full disk does not say where
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder when it was killed.
+
+    Only for the process that holds the folder: others may be writing.
+    """
+    for path in folder.glob(".*-????????.*"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -62,6 +76,14 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         except OSError as error:
             error.filename = error.filename or str(folder)  # a full disk does not say where
             raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -1,5 +1,6 @@
 """`vipl fit`: from a composed configuration to a finished run in its folder."""
 
+import json
 import logging
 import shutil
 import warnings
@@ -10,22 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from vipl.callbacks import ProgressBar, default_callbacks, last_checkpoint
+from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
-from vipl.files import LOCK_NAME, locked, write_atomically
+from vipl.files import LOCK_NAME, clear_temporaries, locked, write_atomically
 from vipl.module import VIPModule
+from vipl.parallel import TimmSyncBatchNorm, check_trainer
+from vipl.resume.files import LAST, AtomicCheckpointIO, Found, find, folder_of
+from vipl.resume.keeper import CheckpointSettings, Keeper
+from vipl.resume.metrics_file import MetricsFile
+from vipl.resume.recipe import Record, check, note_on_processes, recipe_of
 
 _CONFIG = "config.yaml"
-_EXIT_SIGTERM = 143
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
     "log_every_n_steps": 10,
@@ -65,8 +70,18 @@ class FitCLI(LightningCLI):
             "--overwrite", type=bool, default=False, help="Replace a run that is there already."
         )
         parser.add_argument(
-            "--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from."
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="Checkpoint to go on from; last: the newest of the run's folder, or a new run.",
         )
+        parser.add_argument(
+            "--accept_changes",
+            type=bool,
+            default=False,
+            help="Go on from a checkpoint whose clips or recipe are not those of this run.",
+        )
+        parser.add_class_arguments(CheckpointSettings, "checkpoint")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
 
@@ -81,39 +96,89 @@ class FitCLI(LightningCLI):
         """Leave it to `build`: checking a configuration must not touch the disk."""
 
     def build(self) -> None:
-        """Build trainer, module and data module."""
+        """Build trainer, module and data module, and check that they go together.
+
+        Raises:
+            UserError: If they do not, or the checkpoint to go on from belongs to another run.
+        """
+        self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         super().instantiate_classes()
+        check_trainer(
+            self.trainer,
+            batch_size=self.config.data.batch_size,
+            sync_batchnorm=self.config.trainer.sync_batchnorm,
+        )
+        if self.goes_on and self.config.overwrite:
+            raise UserError(
+                f"overwrite=true would delete the run in {self.run_dir} that ckpt_path goes on "
+                "with: leave it out, or begin anew by ckpt_path=null"
+            )
+        if self.found is not None:
+            recipe = self.record()["recipe"]
+            self.changes = check(self.found, recipe, accept_changes=self.config.accept_changes)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Build the trainer with the project's loggers and callbacks, and the user's."""
+        """Build the trainer with the project's loggers, callbacks and plugins, and the user's."""
         trainer = self.config_init["trainer"]
+        if trainer["use_distributed_sampler"]:
+            raise UserError(
+                "trainer.use_distributed_sampler is true, expected false: the data module shares "
+                "the samples out itself, so that they do not depend on the number of processes"
+            )
         if trainer["logger"] is None:
-            resume = self.config.ckpt_path is not None
-            kwargs["logger"] = default_loggers(self.run_dir, resume=resume)
+            kwargs["logger"] = default_loggers(self.run_dir, self.found)
+        if not self.datamodule.num_clips("val"):
+            kwargs["limit_val_batches"] = 0
         own: list[Callback] = [
             *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
-            ModelCheckpoint(
-                self.run_dir / "checkpoints",
-                filename="{step}",
-                save_last=True,
-                save_on_train_epoch_end=False,
-            ),
+            Keeper(self.run_dir, self.config_init["checkpoint"], self.record),
         ]
         if trainer["enable_progress_bar"] is not False:
             own.append(ProgressBar())
-        users = trainer["callbacks"] or []
-        kwargs["callbacks"] = [*own, *(users if isinstance(users, list) else [users])]
+        kwargs["callbacks"] = [*own, *_as_list(trainer["callbacks"])]
+        plugins = _as_list(trainer["plugins"])
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
+        if trainer["sync_batchnorm"]:
+            plugins.append(TimmSyncBatchNorm())
+        kwargs["plugins"] = plugins
         return super().instantiate_trainer(**kwargs)
+
+    def record(self) -> Record:
+        """Return what a checkpoint says of the run."""
+        config = json.loads(self.parser.dump(self.config, format="json", skip_none=False))
+        recipe = recipe_of(config, self.datamodule.manifest.sha256)
+        return {"recipe": recipe, "processes": self.trainer.world_size}
 
     @property
     def run_dir(self) -> Path:
         """Folder of the run."""
         return Path(self.config.run_dir)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on with what its folder holds."""
+        own = folder_of(self.run_dir).resolve()
+        return self.found is not None and self.found.path.resolve().parent == own
+
     def save_config(self) -> None:
         """Write the resolved configuration; `vipl fit --config` on it makes the same run."""
-        text = self.parser.dump(self.config, skip_none=False)
+        config = self.config.clone()
+        # These are about one launch of the run, not about the run.
+        config.ckpt_path, config.overwrite, config.accept_changes = None, False, False
+        text = self.parser.dump(config, skip_none=False)
         write_atomically(self.run_dir / _CONFIG, lambda path: path.write_text(text))
+
+    def describe(self) -> str:
+        """Return one line on what is trained on what, and lines on what it goes on from."""
+        lines = [describe(self.model, self.datamodule)]
+        if self.found is not None:
+            lines += [f"{path} is torn ({reason})" for path, reason in self.found.torn]
+            lines.append(f"going on after step {self.found.step} from {self.found.path}")
+            note = note_on_processes(self.found, self.trainer.world_size, self.model)
+            lines += [note] if note else []
+            lines += [f"changed: {change}" for change in self.changes]
+        return "\n".join(lines)
 
 
 def fit(config: Config) -> Path:
@@ -124,26 +189,30 @@ def fit(config: Config) -> Path:
 
     Raises:
         UserError: If the configuration, the data or the folder does not allow it.
+        Stopped: If a signal asked for that; the run has been saved.
     """
     _hush()
     cli = FitCLI(config)
-    ckpt_path = cli.config.ckpt_path
-    if ckpt_path is not None and not Path(ckpt_path).is_file():
-        raise UserError(f"there is no checkpoint {ckpt_path}")
     try:
         cli.build()  # before the folder is made: a run that is refused leaves none
-        with claimed(cli.run_dir, overwrite=cli.config.overwrite, resume=ckpt_path is not None):
+        # "last" begins again where a run ended before its first checkpoint: nothing is lost.
+        new = cli.config.ckpt_path == LAST and not (cli.run_dir / "encoder").exists()
+        overwrite = cli.config.overwrite or new
+        with claimed(cli.run_dir, overwrite=overwrite, resume=cli.goes_on):
             if cli.trainer.is_global_zero:
                 cli.save_config()
-                print(describe(cli.model, cli.datamodule), flush=True)
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
-            # The last step need not be one after which a checkpoint is due.
-            cli.trainer.save_checkpoint(last_checkpoint(cli.run_dir))
+                print(cli.describe(), flush=True)
+            path = None if cli.found is None else cli.found.path
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
-    except SIGTERMException:
-        raise SystemExit(_EXIT_SIGTERM) from None  # Lightning's own status is 0: success
     return cli.run_dir
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
 
 
 @contextmanager
@@ -165,6 +234,8 @@ def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
     with locked(run_dir, refusal):
         if not resume:
             _clear(run_dir, overwrite=overwrite)
+        for folder in (run_dir, *filter(Path.is_dir, run_dir.iterdir())):
+            clear_temporaries(folder)
         yield
 
 
@@ -177,7 +248,7 @@ def _clear(run_dir: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise UserError(
             f"{run_dir} holds a run already: choose another folder by run_dir=…, replace it by "
-            f"overwrite=true, or go on with it by ckpt_path={last_checkpoint(run_dir)}"
+            f"overwrite=true, or go on with it by ckpt_path={LAST}"
         )
     for entry in content:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -208,15 +279,10 @@ def _hush() -> None:
         warnings.filterwarnings("ignore", message=f".*{message}")
 
 
-def default_loggers(run_dir: Path, *, resume: bool) -> list[Logger]:
-    """Return TensorBoard's and the CSV logger, both writing inside the run's folder.
-
-    Lightning's CSV logger deletes what it finds, so a run that goes on writes to `metrics_2`,
-    `metrics_3` and so on.
-    """
-    earlier = len(list(run_dir.glob("metrics*/metrics.csv"))) if resume else 0
-    name = f"metrics_{earlier + 1}" if earlier else "metrics"
+def default_loggers(run_dir: Path, found: Found | None) -> list[Logger]:
+    """Return TensorBoard's logger and the CSV file, both inside the run's folder."""
+    step = None if found is None else found.step
     return [
-        TensorBoardLogger(run_dir, name="", version="tensorboard"),
-        CSVLogger(run_dir, name="", version=name, flush_logs_every_n_steps=10),
+        TensorBoardLogger(run_dir, name="", version="tensorboard", purge_step=step),
+        MetricsFile(run_dir / "metrics" / "metrics.csv"),
     ]

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from vipl.curves import curve_metrics, distances_to_last
 from vipl.data.samples import Batch, HeldOutClip
-from vipl.data.sampling import draw_permutations
+from vipl.data.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
 from vipl.models.checkpoint import CHECKPOINT_KEY
 from vipl.models.encoder import Encoder
 from vipl.objectives import Negatives, VIPTerms, dense_terms, embedding_norms, paper_terms
+from vipl.parallel import check_accumulation
+from vipl.ranks import Ranks
 
 
 class Curve(NamedTuple):
@@ -98,7 +100,16 @@ class VIPModule(pl.LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = seed
+        self.ranks = Ranks()
         self._held_out: list[HeldOutResult] = []
+
+    def setup(self, stage: str) -> None:
+        """Count the processes, now that they have met."""
+        self.ranks = Ranks()
+
+    def on_train_start(self) -> None:
+        """Refuse combinations of intervals that would make another loss."""
+        check_accumulation(self.trainer)
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser, and the schedule where there is one."""
@@ -110,11 +121,8 @@ class VIPModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of the global batch."""
-        embeddings = self.all_ranks(self.embed(batch.frames))
-        with torch.autocast(self.device.type, enabled=False):
-            terms = self.objective(embeddings, self.all_ranks(batch.times), self.global_step)
-            l1, l2 = embedding_norms(embeddings)
-            loss = terms.loss + self.l1_weight * l1 + self.l2_weight * l2
+        terms, l1, l2 = self.parts(batch, self.trainer.fit_loop.total_batch_idx)
+        loss = self.total(terms, l1, l2)
         self.log("train/loss", loss, prog_bar=True)
         self.log_dict(
             {
@@ -126,6 +134,31 @@ class VIPModule(pl.LightningModule):
             }
         )
         return loss
+
+    def parts(self, batch: Batch, number: int) -> tuple[VIPTerms, Tensor, Tensor]:
+        """Return the parts of the loss of the global batch: terms, mean L1 and mean L2 norm.
+
+        All processes join their rows, so every one of them returns the same; see `Ranks.join` for
+        what that means for gradients.
+
+        Args:
+            batch: This process's share, at least one clip; shares may differ in size.
+            number: Of the batch in the run, from 0: random pairings and what is random in the
+                network, such as dropout, are drawn for it.
+        """
+        sizes = self.ranks.tell(len(batch.frames))
+        torch.manual_seed(noise_seed(self.seed, number, rank=self.ranks.rank))
+        own = self.embed(batch.frames)
+        counts = sizes()[:, 0].tolist()
+        embeddings, times = self.ranks.join(own, counts), batch.times
+        if own.ndim == 4:  # the paper's tuples need no times
+            times = self.ranks.join(times, counts)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.objective(embeddings, times, number), *embedding_norms(embeddings)
+
+    def total(self, terms: VIPTerms, l1: Tensor, l2: Tensor) -> Tensor:
+        """Return the loss that is minimised."""
+        return terms.loss + self.l1_weight * l1 + self.l2_weight * l2
 
     def embed(self, frames: Tensor) -> Tensor:
         """Embed frames of the network's size: uint8 [..., 3, S, S] to [..., D]."""
@@ -139,18 +172,18 @@ class VIPModule(pl.LightningModule):
         embeddings: Tensor = self.encoder(frames.flatten(0, -4))
         return embeddings.view(*leading, -1)
 
-    def objective(self, embeddings: Tensor, times: Tensor, step: int) -> VIPTerms:
+    def objective(self, embeddings: Tensor, times: Tensor, number: int) -> VIPTerms:
         """Return the terms of the loss; the form of the batch says which tuples it holds.
 
         Args:
             embeddings: [B, 4, D], or [B, P, 2, D] with dense tuples.
             times: int64 [B, 4] or [B, P, 2].
-            step: That the random pairings are drawn for.
+            number: Of the batch, that the random pairings are drawn for.
         """
         batch = len(embeddings)
         permutations = None
         if self.num_negatives:
-            drawn = draw_permutations(self.seed, step, count=self.num_negatives, batch=batch)
+            drawn = draw_permutations(self.seed, number, count=self.num_negatives, batch=batch)
             permutations = torch.from_numpy(drawn).to(embeddings.device)
         settings: dict[str, Any] = {
             "gamma": self.gamma,
@@ -161,18 +194,6 @@ class VIPModule(pl.LightningModule):
         if embeddings.ndim == 4:
             return dense_terms(embeddings, times, **settings)
         return paper_terms(embeddings, **settings)
-
-    def all_ranks(self, rows: Tensor) -> Tensor:
-        """Join the rows of all processes: the log-mean-exp runs over the global batch.
-
-        Gradients flow back to each process's own rows, so that N processes x B/N rows train
-        like one process x B rows.
-        """
-        if self.trainer.world_size == 1:
-            return rows
-        gathered = self.all_gather(rows, sync_grads=rows.requires_grad)
-        assert isinstance(gathered, Tensor)
-        return gathered.flatten(0, 1)
 
     def validation_step(self, clip: HeldOutClip, batch_idx: int) -> dict[str, Any]:
         """Return {"curve": Curve} of a held-out clip, {} where it could not be read."""
@@ -196,7 +217,7 @@ class VIPModule(pl.LightningModule):
         metrics = [curve_metrics(result.distances) for result in results]
         correlation = [metric.value_order_correlation for metric in metrics]
         logged = {
-            "val/loss": float(self.objective(embeddings, times, step=0).loss),
+            "val/loss": float(self.objective(embeddings, times, number=0).loss),
             "val/bumps": np.mean([metric.bumps for metric in metrics]),
             "val/value_order_correlation": np.mean(correlation),
             "val/normalised_distance": np.mean([metric.normalised_distance for metric in metrics]),
@@ -208,10 +229,7 @@ class VIPModule(pl.LightningModule):
     def _gather_held_out(self) -> list[HeldOutResult]:
         """Return what all processes have seen, each clip once, in an order of its own."""
         own, self._held_out = self._held_out, []
-        parts = [own]
-        if self.trainer.world_size > 1:
-            parts = [[] for _ in range(self.trainer.world_size)]
-            torch.distributed.all_gather_object(parts, own)
+        parts = self.ranks.gather(own)
         unique = {result.clip_id: result for part in parts for result in part}
         return [unique[clip_id] for clip_id in sorted(unique)]
 

@@ -7,6 +7,7 @@ import pytest
 from vipl.config import compose
 from vipl.evaluation.config import resolve
 from vipl.fit import FitCLI
+from vipl.resume.recipe import differences, recipe_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FIT, EVAL = CONFIGS / "fit", CONFIGS / "eval"
@@ -42,6 +43,18 @@ def test_the_released_recipe():
     assert model.lr_scheduler is None
     assert (data.tuples, data.batch_size, tuple(data.crop_scale)) == ("paper", 32, (0.2, 1.0))
     assert config.trainer.max_steps == 2_000_000
+
+
+def test_the_cluster_has_the_same_recipe():
+    one, many = (
+        FitCLI(compose([FIT / f"{name}.yaml"], ["data.manifest=m"])).config.as_dict()
+        for name in ("ego4d_resnet50", "ego4d_resnet50_slurm")
+    )
+    changed = differences(recipe_of(one, "hash"), recipe_of(many, "hash"))
+    assert changed == ["trainer.sync_batchnorm was False, is True"]
+    assert many["ckpt_path"] == "last"
+    processes = many["trainer"]["num_nodes"] * many["trainer"]["devices"]
+    assert many["data"]["batch_size"] % processes == 0
 
 
 @pytest.mark.parametrize("file", sorted(EVAL.glob("*.yaml")), ids=lambda file: file.stem)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vipl.data import sampling
-from vipl.data.datamodule import StepSampler
+from vipl.data.datamodule import StepSampler, check_shares
 from vipl.errors import UserError
 
 
@@ -88,7 +88,7 @@ def test_permutations_are_permutations():
 
 def steps_of(rank, world_size, first=0):
     sampler = StepSampler(
-        batch_size=8, rank=rank, world_size=world_size, steps=3, first_step=lambda: first
+        batch_size=8, rank=rank, world_size=world_size, batches=3, first_batch=lambda: first
     )
     return list(sampler)
 
@@ -104,6 +104,22 @@ def test_a_later_start_goes_on_with_the_sequence():
     assert steps_of(0, 1, first=2)[0] == steps_of(0, 1)[2]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused():
-    with pytest.raises(UserError, match=r"batch_size is 8 .* 3 processes"):
-        steps_of(0, 3)
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "remedy"),
+    [
+        (8, 3, "data.batch_size=6 or data.batch_size=9, or as many processes as divide it (1, 2,"),
+        (2, 4, "data.batch_size=4, or as many processes as divide it (1, 2)"),
+        (720, 7, "as divide it (1, 2, 3, 4, 5, 6, 8, 9, 10, …)"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused(batch_size, processes, remedy):
+    message = f"is {batch_size} clips over all processes, which do not divide among {processes}"
+    with pytest.raises(UserError, match=message) as caught:
+        check_shares(batch_size, processes)
+    assert remedy in str(caught.value)
+
+
+def test_noise_differs_by_batch_and_process():
+    seeds = {sampling.noise_seed(0, n, rank=rank) for n in range(3) for rank in range(3)}
+    assert len(seeds) == 9
+    assert sampling.noise_seed(0, 1, rank=2) in seeds

@@ -21,21 +21,22 @@ from vipl.data.samples import (
 from vipl.data.sampling import MIN_FRAMES, Tuples
 from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
+from vipl.signals import obey_parent_only
 
 _PREFETCHED_BATCHES = 2
 
 
 class StepSampler(Sampler[list[int]]):
-    """The sample numbers of each step that one process draws.
+    """The sample numbers of each batch that one process draws.
 
-    Step s of a run takes the samples [s * B, (s + 1) * B); a process takes its share of them.
+    Batch s of a run holds the samples [s * B, (s + 1) * B); a process takes its share of them.
 
     Args:
         batch_size: B, over all processes.
         rank: Of this process.
         world_size: Number of processes.
-        steps: Of an epoch.
-        first_step: Asked for at the start of every epoch, so that a resumed run goes on where
+        batches: Of an epoch.
+        first_batch: Asked for at the start of every epoch, so that a resumed run goes on where
             it was.
     """
 
@@ -45,28 +46,42 @@ class StepSampler(Sampler[list[int]]):
         batch_size: int,
         rank: int,
         world_size: int,
-        steps: int,
-        first_step: Callable[[], int],
+        batches: int,
+        first_batch: Callable[[], int],
     ) -> None:
-        if batch_size % world_size:
-            raise UserError(
-                f"data.batch_size is {batch_size} clips over all processes and {world_size} "
-                "processes run: it must be a multiple of their number"
-            )
+        check_shares(batch_size, world_size)
         self.share = batch_size // world_size
         self.batch_size = batch_size
         self.rank = rank
-        self.steps = steps
-        self.first_step = first_step
+        self.batches = batches
+        self.first_batch = first_batch
 
     def __len__(self) -> int:
-        return self.steps
+        return self.batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        first_step = self.first_step()
-        for step in range(first_step, first_step + self.steps):
-            first = step * self.batch_size + self.rank * self.share
+        first_batch = self.first_batch()
+        for number in range(first_batch, first_batch + self.batches):
+            first = number * self.batch_size + self.rank * self.share
             yield list(range(first, first + self.share))
+
+
+def check_shares(batch_size: int, processes: int) -> None:
+    """Refuse a batch that does not divide into equal shares.
+
+    Raises:
+        UserError: With the nearest sizes that do, and numbers of processes that do.
+    """
+    if batch_size % processes == 0:
+        return
+    below, above = batch_size // processes * processes, -(-batch_size // processes) * processes
+    sizes = " or ".join(f"data.batch_size={size}" for size in (below, above) if size)
+    divisors = [str(n) for n in range(1, batch_size + 1) if batch_size % n == 0]
+    numbers = ", ".join(divisors if len(divisors) <= 10 else [*divisors[:9], "…"])
+    raise UserError(
+        f"data.batch_size is {batch_size} clips over all processes, which do not divide among "
+        f"{processes} processes: choose {sizes}, or as many processes as divide it ({numbers})"
+    )
 
 
 class VideoDataModule(pl.LightningDataModule):
@@ -88,7 +103,7 @@ class VideoDataModule(pl.LightningDataModule):
             on large videos, one resampling more. None: full size.
         decode_timeout_s: After which a clip that does not decode is given up.
         num_workers: Processes that load data; by default one a core, eight at most.
-        steps_per_epoch: By default as many as one pass through the clips takes.
+        steps_per_epoch: Batches; by default as many as one pass through the clips takes.
         val_clips: Held-out clips that are looked at, evenly spaced over the manifest.
         val_frames: Frames of each, evenly spaced.
         max_failure_rate: Share of draws that may fail before the run is stopped.
@@ -171,8 +186,8 @@ class VideoDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             rank=rank,
             world_size=world_size,
-            steps=self.steps_per_epoch or max(1, self.num_clips("train") // self.batch_size),
-            first_step=self._first_step,
+            batches=self.steps_per_epoch or max(1, self.num_clips("train") // self.batch_size),
+            first_batch=self._first_batch,
         )
         return DataLoader(
             self._samples["train"],
@@ -182,6 +197,7 @@ class VideoDataModule(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=_PREFETCHED_BATCHES if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=obey_parent_only,
         )
 
     def val_dataloader(self) -> DataLoader[HeldOutClip] | list[DataLoader[HeldOutClip]]:
@@ -192,22 +208,22 @@ class VideoDataModule(pl.LightningDataModule):
         count = min(total, self.val_clips)
         rows = np.linspace(0, total - 1, count).round().astype(int).tolist()
         rank, world_size = self._place()
-        # A process without any would miss the exchange of metrics, and the others would wait.
-        share = rows[rank::world_size] or rows[:1]
+        # As many for every process, since they wait for each other; a clip twice counts once.
+        share = (rows[rank::world_size] + rows)[: -(-count // world_size)]
         return DataLoader(
             HeldOutClips(self._samples["val"], share, max_frames=self.val_frames),
             batch_size=1,
             collate_fn=single,
             num_workers=min(self.num_workers, count),
+            worker_init_fn=obey_parent_only,
         )
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
-    def _first_step(self) -> int:
-        trainer = self.trainer
-        return 0 if trainer is None else trainer.global_step * trainer.accumulate_grad_batches
+    def _first_batch(self) -> int:
+        return 0 if self.trainer is None else self.trainer.fit_loop.total_batch_idx + 1
 
 
 def default_workers() -> int:

@@ -36,7 +36,6 @@ _ORPHAN_GRACE_S = 2.0
 
 def serve(descriptor: int) -> None:
     """Answer calls over a socket until the other side closes it. Runs in the child."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     connection = socket.socket(fileno=descriptor)
     null = os.open(os.devnull, os.O_WRONLY)

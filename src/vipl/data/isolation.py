@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from vipl.data.decoder_child import ERRORS, receive, send
 from vipl.data.probe import VideoInfo
 from vipl.data.video import Backend, VideoError
+from vipl.signals import shielded
 
 _START_TIMEOUT_S = 120.0
 # decord leaks some memory with every reader: the child is replaced now and then.
@@ -214,7 +215,7 @@ class DecoderProcess:
             return self._socket
         ours, theirs = socket.socketpair()
         root = str(Path(__file__).parents[2])
-        with theirs:
+        with theirs, shielded():
             self._child = subprocess.Popen(
                 [sys.executable, "-c", _CHILD, str(theirs.fileno()), root],
                 pass_fds=[theirs.fileno()],

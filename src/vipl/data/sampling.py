@@ -16,7 +16,7 @@ MIN_FRAMES = 3
 """A clip needs three frames: a start, a step, and a goal."""
 
 # One number a purpose keeps the streams of one (seed, n) independent of each other.
-_EPOCH, _REDRAW, _FRAMES, _CROP, _PERMUTATIONS = range(5)
+_EPOCH, _REDRAW, _FRAMES, _CROP, _PERMUTATIONS, _NOISE = range(6)
 
 
 def draw_clip(seed: int, n: int, *, attempt: int, num_clips: int) -> int:
@@ -84,10 +84,15 @@ def crop_seed(seed: int, n: int, *, attempt: int) -> tuple[int, ...]:
     return (seed, _CROP, n, attempt)
 
 
-def draw_permutations(seed: int, step: int, *, count: int, batch: int) -> NDArray[np.int64]:
-    """Return int64 [N, B] permutations of the clips of a step's global batch, for negatives."""
-    rng = _rng(seed, _PERMUTATIONS, step)
+def draw_permutations(seed: int, number: int, *, count: int, batch: int) -> NDArray[np.int64]:
+    """Return int64 [N, B] permutations of the run's n-th global batch, for negatives."""
+    rng = _rng(seed, _PERMUTATIONS, number)
     return np.stack([rng.permutation(batch) for _ in range(count)]).astype(np.int64)
+
+
+def noise_seed(seed: int, number: int, *, rank: int) -> int:
+    """Return the seed of what is random in the network at the run's n-th batch."""
+    return int(_rng(seed, _NOISE, number, rank).integers(2**63))
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,1 @@
+"""Runs that go on exactly where they were: checkpoints, what they record, and stopping."""

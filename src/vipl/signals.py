@@ -1,0 +1,96 @@
+"""Signals that ask a run to stop, and processes that leave the answer to their parent.
+
+Schedulers and Ctrl-C signal whole process groups: the training processes, and the loading and
+decoding processes below them. Only the first decide; were the others to end, the batch that is
+being made would be lost or, worse, made of other clips.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+GROUP_SIGNALS = frozenset(
+    {signal.SIGINT, signal.SIGTERM}
+    | {getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2", "SIGHUP") if hasattr(signal, name)}
+)
+"""What schedulers and terminals send to all processes of a job."""
+
+
+class StopRequest:
+    """Remembers that a signal asked the process to stop.
+
+    The first SIGINT is remembered, too; the second ends the process at once, as the system does
+    it, also while the process waits in a library.
+
+    Attributes:
+        signal: The last of the signals that came, None while none has.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._announce = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def listen(self, signals: Iterable[signal.Signals], *, announce: bool) -> None:
+        """Remember these signals from now on; nothing changes outside the main thread.
+
+        Args:
+            signals: To listen to.
+            announce: Say on SIGINT what happens now, and what a second one does.
+        """
+        self._announce = announce
+        if threading.current_thread() is threading.main_thread():
+            for number in signals:
+                self._before[number] = signal.signal(number, self._remember)
+
+    def release(self) -> None:
+        """Give the signals back to those who had them before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        if self.signal == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if self._announce:  # not by `print`: the signal may have come in the middle of one
+                os.write(2, b"\nSaving after this step; Ctrl-C again ends at once without it.\n")
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Let a process that is started inside the block never see the group's signals.
+
+    It inherits the block. For processes that end when their parent closes a pipe.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def obey_parent_only(worker: int = 0) -> None:
+    """In a loading process: ignore the group's signals, but end when the parent asks by SIGTERM.
+
+    Args:
+        worker: Number of the process, as `DataLoader` passes it to `worker_init_fn`.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows do not tell who sent a signal
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    threading.Thread(target=_end_when_parent_asks, daemon=True).start()
+
+
+def _end_when_parent_asks() -> None:
+    parent = os.getppid()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
