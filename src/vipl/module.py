@@ -195,6 +195,13 @@ class VIPModule(pl.LightningModule):
             return dense_terms(embeddings, times, **settings)
         return paper_terms(embeddings, **settings)
 
+    def on_validation_start(self) -> None:
+        """Let all processes look through the network that is exported, the first one's.
+
+        Running averages differ from process to process, as their shares of the batch do.
+        """
+        self.ranks.copy_from_first(self.encoder.buffers())
+
     def validation_step(self, clip: HeldOutClip, batch_idx: int) -> dict[str, Any]:
         """Return {"curve": Curve} of a held-out clip, {} where it could not be read."""
         if not clip.frames.numel():

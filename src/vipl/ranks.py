@@ -3,7 +3,7 @@
 Shapes: W processes, b rows of one process, B rows of all, K facts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -56,6 +56,12 @@ class Ranks:
         things: list[Any] = [None] * self.count
         dist.all_gather_object(things, thing, group=self._group)
         return things
+
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors with those of the first process."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
 
     def join(self, rows: Tensor, sizes: list[int]) -> Tensor:
         """Return the rows of all processes, in their order, on the device of `rows`.

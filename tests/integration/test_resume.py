@@ -80,9 +80,10 @@ def test_a_run_that_is_stopped_at_its_last_step_ends_by_itself(tiny_manifest, wh
     assert figures(tmp_path / "run") == figures(whole)
 
 
-def test_a_longer_run_goes_on_from_a_finished_one(tiny_manifest, whole, tmp_path):
+@pytest.mark.parametrize("steps", [5, 6])  # in the middle of an epoch, and at a validation
+def test_a_longer_run_goes_on_from_a_finished_one(tiny_manifest, whole, tmp_path, steps):
     run = tmp_path / "run"
-    assert fit(tiny_manifest, run, "trainer.max_steps=6") == 0
+    assert fit(tiny_manifest, run, f"trainer.max_steps={steps}") == 0
     assert fit(tiny_manifest, run, "ckpt_path=last") == 0
     assert figures(run) == figures(whole)
     before = figures(run)

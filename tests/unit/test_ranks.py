@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vipl.data.samples import Batch
+from vipl.models.encoder import Encoder
 from vipl.module import VIPModule
 from vipl.ranks import Ranks
 
@@ -143,6 +144,21 @@ def embeddings_under_dropout() -> list[float]:
     module.encoder.register_forward_hook(lambda *call: seen.extend(call[-1][0].tolist()))
     module.parts(batch_of(4, 0, dense=False), 1)
     return seen
+
+
+def running_mean() -> list[float]:
+    torch.manual_seed(0)
+    module = VIPModule(Encoder("test_resnet", output_dim=2, image_size=32))
+    module.setup("fit")
+    module.encoder.train()
+    frames = torch.full((2, 3, 32, 32), 100 * module.ranks.rank, dtype=torch.uint8)
+    module.encoder(frames)
+    module.on_validation_start()
+    return [float(buffer.float().mean()) for buffer in module.encoder.buffers()]
+
+
+def test_all_processes_validate_with_the_first_ones_averages(pool):
+    assert pool.run(2, running_mean) == [running_mean()] * 2
 
 
 def told(facts: dict[int, int]) -> tuple[list[list[int]], list[str]]:
