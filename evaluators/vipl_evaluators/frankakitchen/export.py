@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vipl.data.commands import progress
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index
 from vipl_evaluators.frankakitchen.generate import KINDS
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
