@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vipl._version import __version__
+from vipl.data.arguments import add_manifest
 from vipl.errors import UserError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -166,28 +167,6 @@ def add_eval(commands: Commands) -> None:
         "--help", "-h", action="store_true", help="show this and every key, and stop"
     )
     parser.set_defaults(run=_lazy("vipl.evaluation.command", "run"), parser=parser, overrides=[])
-
-
-def add_manifest(commands: Commands) -> None:
-    """Add `vipl manifest build` and `vipl manifest check`."""
-    parser = commands.add_parser("manifest", help="make or check the table of clips")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="make a manifest")
-    sources = build.add_subparsers(metavar="SOURCE", required=True)
-    folder = sources.add_parser("folder", help="from a folder of videos")
-    folder.add_argument("directory", type=Path, metavar="DIR")
-    folder.add_argument("--out", type=Path, required=True, metavar="M.parquet")
-    folder.add_argument("--clip-seconds", type=float, default=10.0, help="length of clips (10)")
-    folder.add_argument("--val-fraction", type=float, default=0.1, help="videos held out (0.1)")
-    folder.add_argument("--workers", type=int, default=None, help="processes (one a core)")
-    folder.add_argument("--timeout", type=float, default=60.0, help="seconds for a video (60)")
-    folder.set_defaults(run=_lazy("vipl.data.commands", "build_from_folder"))
-    check = actions.add_parser("check", help="verify a manifest's files, counts and hash")
-    check.add_argument("manifest", type=Path, metavar="M.parquet")
-    check.add_argument("--root", type=Path, default=None, help="folder of the videos")
-    check.add_argument("--workers", type=int, default=None, help="processes (one a core)")
-    check.add_argument("--timeout", type=float, default=60.0, help="seconds for a video (60)")
-    check.set_defaults(run=_lazy("vipl.data.commands", "check"))
 
 
 def add_curves(commands: Commands) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from vipl.curves import CurveMetrics, Distances, curve_metrics, distances_to_last
+from vipl.data.frame_folder import IMAGE_SUFFIXES, read_picture
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
 from vipl.data.sources.folder import find_videos
@@ -29,7 +29,6 @@ from vipl.files import write_atomically
 from vipl.models import Encoder, load_encoder
 from vipl.plots import STRIP_FRAMES, plot_comparison
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _CHUNK = 16
 _TIMEOUT_S = 120.0
 
@@ -156,7 +155,7 @@ def _videos_at(path: Path, process: DecoderProcess, split: str) -> Iterator[tupl
         yield from _clips(path, process, split)
     elif path.is_file():
         yield path.stem, _file(path, process)
-    elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in _IMAGE_SUFFIXES]:
+    elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]:
         yield path.name, _frames(path.name, sorted(images, key=_numeric))
     else:
         found, others = find_videos(path)
@@ -179,7 +178,7 @@ def _clip(path: Path, clip: Clip, process: DecoderProcess) -> Video:
     backend = allowed_backend(clip.decoder)
 
     def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return process.read(path, [clip.start_frame + i for i in indices], backend=backend)
+        return process.read(path, clip.frame_numbers(indices), backend=backend)
 
     return Video(clip.clip_id, lambda: clip.num_frames, read)
 
@@ -196,17 +195,9 @@ def _file(path: Path, process: DecoderProcess) -> Video:
 
 def _frames(name: str, images: Sequence[Path]) -> Video:
     def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack([_image(images[index]) for index in indices])
+        return np.stack([read_picture(images[index]) for index in indices])
 
     return Video(name, lambda: len(images), read)
-
-
-def _image(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise VideoError(f"{path} is not a picture that can be read: {error}") from error
 
 
 def _numeric(path: Path) -> tuple[list[int], str]:

@@ -52,7 +52,11 @@ def compose(files: Sequence[str | Path], overrides: Sequence[str]) -> Config:
         key = error.full_key or "a key"
         raise UserError(f"configuration: {key} is required: add {key}=…") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"configuration: {str(error).splitlines()[0]}") from error
+        # An environment variable that is not set comes wrapped into another error's text.
+        reason = re.sub(r'^KeyError raised .*?: "(.*)"$', r"\1", str(error).splitlines()[0])
+        if error.full_key:
+            reason = f"{error.full_key}: {reason}: say {error.full_key}=…"
+        raise UserError(f"configuration: {reason}") from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 

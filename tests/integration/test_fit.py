@@ -145,7 +145,7 @@ def test_bad_clips_are_left_out_listed_and_counted(tmp_path, config):
     build = ["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]
     assert main(build) == 0
     train = [clip.path for clip in read_manifest(out).only("train")]
-    (tmp_path / "v" / train[0]).unlink()
+    (tmp_path / "v" / train[0]).write_bytes(b"")
     (tmp_path / "v" / train[1]).write_bytes(b"no longer a video")
     run = tmp_path / "run"
     assert fit(config, out, run, "data.max_failure_rate=0.9", "trainer.max_steps=12") == 0
@@ -160,12 +160,26 @@ def test_too_many_bad_clips_stop_the_run(tmp_path, config, capsys):
     media.write_video(tmp_path / "v" / "a.mp4", media.moving_square(20, 48, 64))
     out = tmp_path / "m.parquet"
     assert main(["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]) == 0
-    (tmp_path / "v" / "a.mp4").unlink()
+    (tmp_path / "v" / "a.mp4").write_bytes(b"no longer a video")
     capsys.readouterr()
     assert fit(config, out, tmp_path / "run") == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "10 clips in a row could not be read" in message
     assert "a.mp4" in message
+
+
+def test_files_that_are_missing_at_the_start(tmp_path, config, capsys):
+    for number in range(3):
+        media.write_video(tmp_path / "v" / f"{number}.mp4", media.moving_square(20, 48, 64))
+    out = tmp_path / "m.parquet"
+    assert main(["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]) == 0
+    (tmp_path / "v" / "1.mp4").unlink()
+    assert fit(config, out, tmp_path / "run") == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"1 of 3 files are not in {tmp_path / 'v'}, the first is 1.mp4: data.root=…" in message
+    assert not (tmp_path / "run").exists()
+    assert fit(config, out, tmp_path / "run", "data.allow_missing=true") == 0
+    assert not (tmp_path / "run" / "bad_clips.csv").exists()
 
 
 def test_a_manifest_without_held_out_clips_trains(tmp_path, config):

@@ -9,7 +9,8 @@ from tests import media
 
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
-from vipl.data.sources.folder import assign_splits, build_folder
+from vipl.data.sources.folder import build_folder
+from vipl.data.splits import assign_splits
 
 
 def build(folder, out, *more):

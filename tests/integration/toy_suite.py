@@ -12,7 +12,7 @@ import torch
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import ORACLE, Cell, Evaluator, Grid, Outcome
-from vipl.evaluation.names import choose
+from vipl.names import choose
 
 
 @dataclass

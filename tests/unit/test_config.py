@@ -50,7 +50,7 @@ def test_composing_changes_no_file_and_shares_nothing(tmp_path):
         (None, [], "there is no configuration file"),
         ("a: [1", [], "is not valid YAML"),
         ("- 1\n- 2\n", [], "holds a list, expected a mapping"),
-        ("a: '${b.c}'", [], "configuration: Interpolation key 'b.c' not found"),
+        ("a: '${b.c}'", [], "configuration: a: Interpolation key 'b.c' not found"),
         ("a:\n  b: ???", [], r"configuration: a\.b is required: add a\.b="),
         ("a: 1", ["b"], "'b' is not an argument of the form key=value"),
         ("a: 1", ["--b=1"], "'--b=1' is not an argument of the form key=value"),

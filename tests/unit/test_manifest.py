@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from vipl.data.manifest import Clip, content_sha256, read_manifest, sidecar_path, write_manifest
+from vipl.data.manifest import (
+    Clip,
+    content_sha256,
+    read_manifest,
+    sidecar_path,
+    to_table,
+    write_manifest,
+)
+from vipl.data.presence import missing_files, with_files
 from vipl.data.validation import SCHEMA
 from vipl.errors import UserError
 
@@ -58,13 +66,17 @@ def test_the_hash_is_of_the_content_not_of_the_format(tmp_path):
     assert other.sha256 != table.sha256
 
 
-def test_the_hash_is_of_these_bytes():
+@pytest.mark.parametrize("strides", [(1, 1, 1), (1, 3, 1)])
+def test_the_hash_is_of_these_bytes(strides):
     """Written out here, so that a change of the hash cannot pass unseen."""
-    table = pa.Table.from_pylist([asdict(clip) for clip in CLIPS], schema=SCHEMA)
+    clips = [replace(clip, stride=stride) for clip, stride in zip(CLIPS, strides, strict=True)]
+    table = pa.Table.from_pylist([asdict(clip) for clip in clips], schema=SCHEMA)
     digest = hashlib.sha256()
     for name in SCHEMA.names:
+        if name == "stride" and set(strides) == {1}:
+            continue  # as in manifests that lack the column
         digest.update(name.encode())
-        values = [getattr(clip, name) for clip in CLIPS]
+        values = [getattr(clip, name) for clip in clips]
         if isinstance(values[0], str):
             encoded = [value.encode() for value in values]
             digest.update(struct.pack("<3q", *map(len, encoded)) + b"".join(encoded))
@@ -92,9 +104,53 @@ def test_an_edited_manifest_is_refused_until_its_sidecar_is_gone(tmp_path):
     assert len(read_manifest(out)) == 3
 
 
+def test_a_stride_takes_every_so_manyth_frame(tmp_path):
+    clip = replace(CLIP, start_frame=10, end_frame=20, stride=3)
+    assert clip.num_frames == 4
+    assert clip.frame_numbers(range(4)) == [10, 13, 16, 19]
+    assert [replace(clip, end_frame=end).num_frames for end in (17, 18, 19)] == [3, 3, 3]
+    manifest = write_manifest([clip, CLIPS[1]], tmp_path / "m.csv", recipe={})
+    assert list(read_manifest(tmp_path / "m.csv")) == [clip, CLIPS[1]]
+    assert manifest.root == tmp_path
+    assert json.loads((tmp_path / "m.json").read_text())["num_frames"] == 4 + 30
+
+
+def test_many_rows_are_as_few(tmp_path):
+    """More than are turned into a table at a time."""
+    clips = [replace(CLIP, clip_id=str(number)) for number in range(70_000)]
+    table = to_table(iter(clips))
+    assert table.column("clip_id").to_pylist() == [clip.clip_id for clip in clips]
+    manifest = write_manifest(table, tmp_path / "m.parquet", recipe={})
+    again = read_manifest(tmp_path / "m.parquet")
+    assert (len(again), again.sha256, again[69_999]) == (70_000, manifest.sha256, clips[-1])
+    with pytest.raises(UserError, match="row 70001, column clip_id: '5', expected a unique id; ro"):
+        write_manifest([*clips, clips[5]], tmp_path / "n.parquet", recipe={})
+
+
+def test_missing_files_are_counted_named_and_left_out(tmp_path):
+    pictures = replace(CLIP, clip_id="c", path="frames/%06d.jpg", start_frame=1, end_frame=31)
+    write_manifest([*CLIPS, pictures], tmp_path / "m.csv", recipe={})
+    manifest = read_manifest(tmp_path / "m.csv")
+    assert missing_files(manifest) == ["frames/%06d.jpg", "videos/a.mp4", "videos/b.mp4"]
+    for name in ("videos/b.mp4", "frames/000001.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    message = f"1 of 3 files are not in {tmp_path}, the first is videos/a.mp4: go and look"
+    with pytest.raises(UserError, match=message):
+        with_files(manifest, allow_missing=False, remedy="go and look")
+    rest = with_files(manifest, allow_missing=True, remedy="")
+    assert [clip.clip_id for clip in rest] == ["b#0", "c"]
+    assert rest.sha256 != manifest.sha256
+    (tmp_path / "videos/a.mp4").touch()
+    assert with_files(manifest, allow_missing=False, remedy="") is manifest
+    with pytest.raises(UserError, match="3 of 3 files are not in"):  # that is another folder
+        with_files(replace(manifest, root=tmp_path / "x"), allow_missing=True, remedy="")
+
+
 def write_csv(file_path, **changes):
     """Write one good row with changes; a column set to None is left out."""
-    row = {name: getattr(CLIP, name) for name in Clip.__dataclass_fields__ if name != "decoder"}
+    optional = ("decoder", "stride")
+    row = {name: getattr(CLIP, name) for name in Clip.__dataclass_fields__ if name not in optional}
     row |= changes
     row = {name: value for name, value in row.items() if value is not None}
     with file_path.open("w", newline="") as file:
@@ -105,8 +161,9 @@ def write_csv(file_path, **changes):
     return file_path
 
 
-def test_the_decoder_column_may_be_missing(tmp_path):
-    assert read_manifest(write_csv(tmp_path / "m.csv"))[0].decoder == "any"
+def test_optional_columns_may_be_missing(tmp_path):
+    clip = read_manifest(write_csv(tmp_path / "m.csv"))[0]
+    assert (clip.decoder, clip.stride) == ("any", 1)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +174,8 @@ def test_the_decoder_column_may_be_missing(tmp_path):
         ({"colour": 1}, "unknown column 'colour'"),
         ({"start_frame": "zero"}, "row 1, column start_frame: 'zero', expected type int64"),
         ({"end_frame": 2}, "row 1, column end_frame: 2, expected at least start_frame . 3"),
+        ({"end_frame": 31, "stride": 16}, "row 1, column end_frame: 31, .*, a stride apart"),
+        ({"stride": 0}, "row 1, column stride: 0, expected a step of 1 or more frames"),
         ({"start_frame": -1}, "row 1, column start_frame: -1, expected a frame number of 0 or"),
         ({"fps": 0}, "row 1, column fps: 0.0, expected a rate above 0"),
         ({"fps": "nan"}, "row 1, column fps"),

@@ -1,7 +1,7 @@
 import pytest
 
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
+from vipl.names import choose
 
 KNOWN = ("sdoor_open", "sdoor_close", "light_on", "knob1_on")
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vipl.data.commands import progress
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import KINDS, Demonstration, load_index
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS

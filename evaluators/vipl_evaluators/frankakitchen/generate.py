@@ -12,8 +12,8 @@ from rich.console import Console
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, improve, next_mean, still_plan
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
 from vipl.files import write_atomically
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import (
     KINDS,
     describe,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vipl.control.environment import Floats
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, load_index
 from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.scene import CAMERAS

@@ -13,8 +13,8 @@ from vipl.control.opengl import choose_backend
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video_writer import write_h264
 from vipl.errors import UserError
-from vipl.evaluation.names import choose
 from vipl.files import write_atomically
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, Demonstration, load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.processes import run_jobs

@@ -3,18 +3,31 @@
 import argparse
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vipl.data.arguments import SOURCES, settings_of
+from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder
 from vipl.data.isolation import probe_many
-from vipl.data.manifest import Clip, Manifest, read_manifest, sidecar_path, write_manifest
+from vipl.data.manifest import (
+    Clip,
+    Manifest,
+    check_suffix,
+    read_manifest,
+    sidecar_path,
+    write_manifest,
+)
+from vipl.data.presence import missing_files, with_files
 from vipl.data.probe import VideoInfo
-from vipl.data.sources.folder import FolderReport, build_folder
+from vipl.data.recipes import read_recipe
+from vipl.data.sources.report import SourceReport
 from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -24,25 +37,47 @@ _SHOWN = 10
 _console = Console(highlight=False)
 
 
-def build_from_folder(args: argparse.Namespace) -> None:
-    """Make a manifest from a folder of videos, and report what could not be read."""
-    settings = {"clip_seconds": args.clip_seconds, "val_fraction": args.val_fraction}
-    with progress("probing videos") as bar:
+def build_from_recipe(args: argparse.Namespace) -> None:
+    """Make a manifest as a recipe says.
+
+    Raises:
+        UserError: If none is named, or it is not a recipe.
+    """
+    if not args.recipe:
+        raise UserError(
+            f"which source? name {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, or give --recipe FILE"
+        )
+    file, *overrides = args.recipe
+    build(read_recipe(file, overrides))
+
+
+def build(args: argparse.Namespace) -> None:
+    """Make a manifest from a source, and report what gave no clip."""
+    check_suffix(args.out)
+    settings, execution = settings_of(args)
+    module = import_module(f"vipl.data.sources.{args.source}")
+    builder: Callable[..., SourceReport] = getattr(module, f"build_{args.source}")
+    with progress("reading") as bar:
         task = bar.task_ids[0]
-        report = build_folder(
+        report = builder(
             args.directory,
             **settings,
-            workers=args.workers,
-            timeout_s=args.timeout,
+            **execution,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    recipe = {"source": "folder", **settings}
-    manifest = write_manifest(report.clips, args.out, recipe=recipe, root=args.directory)
+    plain = {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()}
+    recipe = {"source": args.source, "layout": report.layout, **plain}
+    manifest = write_manifest(report.clips, args.out, recipe=recipe, root=report.root)
     _report(report, args.out)
+    _summarise(manifest)
+
+
+def _summarise(manifest: Manifest) -> None:
     splits = [f"{len(manifest.only(split))} {split}" for split in ("train", "val")]
+    videos = pc.count_distinct(manifest.table.column("path")).as_py()
     _console.print(
-        f"{args.out}: {len(manifest)} clips ({', '.join(splits)}) of "
-        f"{len({clip.path for clip in report.clips})} videos, sha256 {manifest.sha256[:12]}…"
+        f"{manifest.path}: {len(manifest)} clips ({', '.join(splits)}) of {videos} videos, "
+        f"sha256 {manifest.sha256[:12]}…"
     )
 
 
@@ -53,27 +88,34 @@ def check(args: argparse.Namespace) -> None:
         UserError: If anything is amiss.
     """
     manifest = read_manifest(args.manifest, root=args.root)
+    if args.allow_missing:
+        manifest = with_files(manifest, allow_missing=True, remedy="name their folder by --root")
     if not sidecar_path(args.manifest).is_file():
         _console.print(f"{args.manifest} has no sidecar: its hash cannot be compared")
-    problems = [*_leaks(manifest), *_probe(manifest, args.workers, args.timeout)]
+    problems = [*_leaks(manifest), *_probe(manifest, args.workers, args.timeout_s)]
     if problems:
         _table("problems", problems)
-        raise UserError(f"{args.manifest}: {len(problems)} problems")
+        raise UserError(f"{args.manifest}: {len(problems)} problems{_missing(manifest)}")
     _console.print(
         f"{args.manifest}: {len(manifest)} clips, every video readable, every count right, "
         f"sha256 {manifest.sha256}"
     )
 
 
+def _missing(manifest: Manifest) -> str:
+    missing = missing_files(manifest)
+    if not missing:
+        return ""
+    return (
+        f"; {len(missing)} files are not in {manifest.root}, the first is {missing[0]}: name their "
+        "folder by --root, or check the others by --allow-missing"
+    )
+
+
 def _leaks(manifest: Manifest) -> list[tuple[str, str]]:
-    splits: dict[str, set[str]] = {}
-    for path, split in zip(
-        manifest.table.column("path").to_pylist(),
-        manifest.table.column("split").to_pylist(),
-        strict=True,
-    ):
-        splits.setdefault(path, set()).add(split)
-    return [(path, "in both train and val") for path, found in splits.items() if len(found) > 1]
+    splits = manifest.table.group_by("path").aggregate([("split", "count_distinct")])
+    both = splits.filter(pc.greater(splits.column("split_count_distinct"), 1))
+    return [(path, "in both train and val") for path in sorted(both.column("path").to_pylist())]
 
 
 def _probe(manifest: Manifest, workers: int | None, timeout_s: float) -> list[tuple[str, str]]:
@@ -89,7 +131,10 @@ def _probe(manifest: Manifest, workers: int | None, timeout_s: float) -> list[tu
             timeout_s=timeout_s,
         )
         for index, result in results:
-            problems += [(paths[index], text) for text in _compare(clips[paths[index]], result)]
+            path = paths[index]
+            problems += [(path, text) for text in _compare(clips[path], result)]
+            if is_frame_folder(path):
+                problems += [(path, text) for text in _gaps(clips[path], manifest.root / path)]
             bar.advance(bar.task_ids[0])
     return sorted(problems)
 
@@ -113,7 +158,17 @@ def _compare(clips: list[Clip], result: VideoInfo | VideoError) -> Iterator[str]
             return
 
 
-def _report(report: FolderReport, out: Path) -> None:
+def _gaps(clips: list[Clip], path: Path) -> Iterator[str]:
+    there = set(frame_numbers(path))
+    for clip in clips:
+        wanted = range(clip.start_frame, clip.end_frame, clip.stride)
+        lacking = next((number for number in wanted if number not in there), None)
+        if lacking is not None:
+            yield f"lacks {frame_path(path, lacking).name}"
+
+
+def _report(report: SourceReport, out: Path) -> None:
+    _console.print(f"recognised: {report.layout}")
     listed = out.with_suffix(".unreadable.csv")
     listed.unlink(missing_ok=True)
     if report.unreadable:
@@ -122,8 +177,17 @@ def _report(report: FolderReport, out: Path) -> None:
         _console.print(f"All {len(report.unreadable)} are listed in {listed}")
     if report.distrusted:
         _table("read by PyAV, since decord misreads them", report.distrusted)
-    if report.other_files:
-        _console.print(f"{report.other_files} files that are not videos were passed over")
+    if report.shorter:
+        _table("shorter than they should be", report.shorter)
+    if report.missing:
+        fate = "their clips are kept" if report.keeps_missing else "left out"
+        _console.print(
+            f"{len(report.missing)} of {report.looked_for} files are missing, the first is "
+            f"{report.missing[0]}: {fate}"
+        )
+    for what, count in report.left_out.most_common():
+        if count:
+            _console.print(f"left out: {count} {what}")
 
 
 def _write_csv(path: Path, rows: list[tuple[str, str]]) -> None:

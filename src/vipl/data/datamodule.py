@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from vipl.data.manifest import read_manifest
+from vipl.data.presence import with_files
 from vipl.data.samples import (
     Batch,
     ClipReader,
@@ -24,6 +25,7 @@ from vipl.errors import UserError
 from vipl.signals import obey_parent_only
 
 _PREFETCHED_BATCHES = 2
+_MISSING = "data.root=… says where they are, data.allow_missing=true trains without them"
 
 
 class StepSampler(Sampler[list[int]]):
@@ -107,6 +109,8 @@ class VideoDataModule(pl.LightningDataModule):
         val_clips: Held-out clips that are looked at, evenly spaced over the manifest.
         val_frames: Frames of each, evenly spaced.
         max_failure_rate: Share of draws that may fail before the run is stopped.
+        allow_missing: Leave out the clips whose files are not there at the start, instead of
+            refusing.
         seed: Of sampling and augmentation.
     """
 
@@ -129,6 +133,7 @@ class VideoDataModule(pl.LightningDataModule):
         val_clips: int = 64,
         val_frames: int = 50,
         max_failure_rate: float = 0.2,
+        allow_missing: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -147,7 +152,9 @@ class VideoDataModule(pl.LightningDataModule):
             raise UserError("decord is not installed: data.decoder=pyav gives the same frames")
         if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
             raise UserError(f"data.crop_scale is {list(crop_scale)}, expected 0 < low <= high <= 1")
-        self.manifest = read_manifest(manifest, root=root)
+        self.manifest = with_files(
+            read_manifest(manifest, root=root), allow_missing=allow_missing, remedy=_MISSING
+        )
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
         self.num_workers = default_workers() if num_workers is None else num_workers

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data.probe import VideoInfo, probe
+from vipl.data.probe import VideoInfo, glance, probe
 from vipl.data.video import VideoError, VideoReader
 from vipl.errors import UserError
 
@@ -84,6 +84,8 @@ def _decoded(request: Mapping[str, Any]) -> VideoInfo | NDArray[np.uint8]:
     try:
         if request["call"] == "probe":
             return probe(path, try_decord=request["try_decord"])
+        if request["call"] == "glance":
+            return glance(path)
         options = {name: request[name] for name in ("backend", "short_side")}
         with VideoReader(path, **options) as reader:
             return reader.read(request["indices"])

@@ -112,6 +112,15 @@ class DecoderProcess:
         reply, _ = self._call({**request, "try_decord": False})
         return replace(VideoInfo(**reply["info"]), note=f"decord {reason}")
 
+    def glance(self, path: str | Path) -> VideoInfo:
+        """Call `vipl.data.probe.glance` in the child.
+
+        Raises:
+            VideoError: As `glance` does, or the decoder hung or crashed.
+        """
+        reply, _ = self._call({"call": "glance", "path": str(path)})
+        return VideoInfo(**reply["info"])
+
     def read(
         self,
         path: str | Path,
@@ -251,7 +260,7 @@ class DecoderProcess:
 
 
 def probe_many(
-    paths: Sequence[str | Path], *, workers: int, timeout_s: float
+    paths: Sequence[str | Path], *, workers: int, timeout_s: float, thorough: bool = True
 ) -> Iterator[tuple[int, VideoInfo | VideoError]]:
     """Probe many videos at the same time, each in a process that can be killed.
 
@@ -259,6 +268,7 @@ def probe_many(
         paths: The video files.
         workers: Decoding processes.
         timeout_s: Seconds that one video may take.
+        thorough: Whether to `probe`; else to `glance`.
 
     Yields:
         The position in `paths` and what was found, or why the video cannot be read, in the order
@@ -281,7 +291,8 @@ def probe_many(
                 except queue.Empty:
                     return
                 try:
-                    results.put((index, decoder.probe(path)))
+                    look = decoder.probe if thorough else decoder.glance
+                    results.put((index, look(path)))
                 except Exception as error:  # raised where the results are read
                     results.put((index, error))
 

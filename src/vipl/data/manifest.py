@@ -8,8 +8,9 @@ the values, not of the file, so Parquet and CSV of one table have the same.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from vipl.files import write_atomically
 SCHEMA_VERSION = 1
 MANIFEST_SUFFIXES = (".parquet", ".csv")
 
+_ROWS_PER_BATCH = 65536
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -32,8 +35,9 @@ class Clip:
 
     Attributes:
         clip_id: Unique in its manifest.
-        path: Of the video, relative to the manifest's root, with forward slashes.
-        start_frame: First frame, 0-based.
+        path: Of the video, relative to the manifest's root, with forward slashes; or of a folder's
+            pictures, as `folder/%06d.jpg`.
+        start_frame: First frame: 0-based in a video, the number in the name of a picture.
         end_frame: One past the last frame.
         fps: Frames per second of the video.
         width: Of a frame as displayed, in pixels.
@@ -42,6 +46,7 @@ class Clip:
         source: The data set that the clip comes from.
         label: What happens in it, or "".
         decoder: "any", or "pyav" for files that decord is known to misread.
+        stride: Every so manyth frame belongs to the clip, from `start_frame` on.
     """
 
     clip_id: str
@@ -55,11 +60,16 @@ class Clip:
     source: str
     label: str
     decoder: str = "any"
+    stride: int = 1
 
     @property
     def num_frames(self) -> int:
         """Number of frames of the clip."""
-        return self.end_frame - self.start_frame
+        return -((self.start_frame - self.end_frame) // self.stride)
+
+    def frame_numbers(self, times: Sequence[int]) -> list[int]:
+        """Return the numbers in its video of some of the clip's frames, which count from 0."""
+        return [self.start_frame + time * self.stride for time in times]
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Manifest:
     def only(self, split: str) -> "Manifest":
         """Return the rows of one split; the hash stays that of the whole table."""
         chosen = self.table.filter(pc.equal(self.table.column("split"), split))
-        return Manifest(chosen, self.root, self.path, self.sha256)
+        return replace(self, table=chosen)
 
 
 def read_manifest(path: str | Path, *, root: str | Path | None = None) -> Manifest:
@@ -124,7 +134,7 @@ def read_manifest(path: str | Path, *, root: str | Path | None = None) -> Manife
 
 
 def write_manifest(
-    clips: Iterable[Clip],
+    clips: Iterable[Clip] | pa.Table,
     out: Path,
     *,
     recipe: Mapping[str, object],
@@ -133,7 +143,7 @@ def write_manifest(
     """Write clips and the sidecar, each to a temporary name that is then renamed.
 
     Args:
-        clips: The rows, in their order.
+        clips: The rows, in their order; or what `to_table` makes of them.
         out: A `.parquet` or `.csv` path.
         recipe: How the manifest was made, JSON values; kept in the sidecar.
         root: Folder that the clips' paths are relative to; the manifest's own by default.
@@ -144,19 +154,20 @@ def write_manifest(
     Raises:
         UserError: If a row is not valid or the file cannot be written.
     """
-    _check_suffix(out)
-    rows = [asdict(clip) for clip in clips]
-    if not rows:
+    check_suffix(out)
+    table = clips if isinstance(clips, pa.Table) else to_table(clips)
+    if not table.num_rows:
         raise UserError(f"{out}: no clip to write, expected at least one")
-    columns = {field.name: [row[field.name] for row in rows] for field in fields(Clip)}
-    table = conform(pa.table(columns), name=out.name)
+    table = conform(table, name=out.name)
     root = out.parent if root is None else root
+    relative = Path(os.path.relpath(root.resolve(), out.parent.resolve())).as_posix()
+    digest = content_sha256(table)
     sidecar = {
         "schema_version": SCHEMA_VERSION,
         "recipe": dict(recipe),
-        "root": Path(os.path.relpath(root.resolve(), out.parent.resolve())).as_posix(),
+        "root": relative,
         **_counts(table),
-        "sha256": content_sha256(table),
+        "sha256": digest,
     }
     writer = pa.csv.write_csv if out.suffix == ".csv" else pa.parquet.write_table
     text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
@@ -166,7 +177,27 @@ def write_manifest(
         write_atomically(out, lambda table_file: writer(table, table_file))
 
     write_atomically(sidecar_path(out), write_both)
-    return read_manifest(out)
+    return Manifest(table, Path(os.path.normpath(out.parent / relative)), out, digest)
+
+
+def to_table(clips: Iterable[Clip]) -> pa.Table:
+    """Return clips as a table, some thousand rows at a time: millions fit into memory."""
+    rest = iter(clips)
+    batches = []
+    while rows := list(islice(rest, _ROWS_PER_BATCH)):
+        columns = [pa.array([getattr(c, f.name) for c in rows], f.type) for f in SCHEMA]
+        batches.append(pa.record_batch(columns, schema=SCHEMA))
+    return pa.Table.from_batches(batches, schema=SCHEMA)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that is no manifest's.
+
+    Raises:
+        UserError: Unless it ends in .parquet or .csv.
+    """
+    if path.suffix not in MANIFEST_SUFFIXES:
+        raise UserError(f"a manifest ends in .parquet or .csv, {path.name!r} does not")
 
 
 def sidecar_path(path: Path) -> Path:
@@ -196,12 +227,15 @@ def content_sha256(table: pa.Table) -> str:
     """Return the SHA-256 of a table's values, whatever file format it came from.
 
     Column by column in schema order: the name, then numbers as little-endian 64-bit values,
-    strings as their lengths followed by their UTF-8 bytes.
+    strings as their lengths followed by their UTF-8 bytes. `stride` is passed over where every
+    clip has 1, as when there is no such column.
     """
     digest = hashlib.sha256()
     for name in SCHEMA.names:
-        digest.update(name.encode())
         column = table.column(name)
+        if name == "stride" and pc.all(pc.equal(column, 1)).as_py():
+            continue
+        digest.update(name.encode())
         if pa.types.is_string(column.type):
             digest.update(pc.binary_length(column).to_numpy().astype("<i8").tobytes())
             for chunk in column.chunks:
@@ -220,7 +254,7 @@ def _utf8(strings: pa.StringArray) -> memoryview:
 
 
 def _read_table(path: Path) -> pa.Table:
-    _check_suffix(path)
+    check_suffix(path)
     if not path.is_file():
         raise UserError(
             f"there is no manifest {path}: `vipl manifest build folder DIR --out {path}` makes one"
@@ -240,18 +274,13 @@ def _csv_header(path: Path) -> list[str]:
         return file.readline().rstrip("\r\n").replace('"', "").split(",")
 
 
-def _check_suffix(path: Path) -> None:
-    if path.suffix not in MANIFEST_SUFFIXES:
-        raise UserError(f"a manifest ends in .parquet or .csv, {path.name!r} does not")
-
-
 def _counts(table: pa.Table) -> dict[str, object]:
     splits = pc.value_counts(table.column("split")).to_pylist()
+    start, end, stride = (table.column(n) for n in ("start_frame", "end_frame", "stride"))
+    last = pc.divide(pc.subtract(pc.subtract(end, start), 1), stride)
     return {
         "num_clips": table.num_rows,
         "num_videos": pc.count_distinct(table.column("path")).as_py(),
-        "num_frames": pc.sum(
-            pc.subtract(table.column("end_frame"), table.column("start_frame"))
-        ).as_py(),
+        "num_frames": pc.sum(pc.add(last, 1)).as_py(),
         "splits": {entry["values"]: entry["counts"] for entry in splits},
     }

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from vipl.data import containers
 from vipl.data.containers import Timeline, VideoError
+from vipl.data.frame_folder import frame_numbers, is_frame_folder
 from vipl.data.pyav_file import PyAVFile
-from vipl.data.video import DecordFile, has_decord, target_size
+from vipl.data.video import DecordFile, has_decord, header, target_size
 
 # What probe spends: pixels decoded in full (about a second), and where decord is put to the test.
 _SURVEY_PIXELS = 4e8
@@ -66,6 +67,8 @@ def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
     Raises:
         VideoError: The file is no video, or none of its frames can be decoded.
     """
+    if is_frame_folder(path):
+        return glance(path)
     path = containers.checked(path)
     head, line = containers.header(path), containers.timeline(path)
     short = line.num_frames * head.width * head.height <= _SURVEY_PIXELS
@@ -96,6 +99,27 @@ def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
         decoder="pyav" if doubt else "any",
         note=doubt,
     )
+
+
+def glance(path: str | Path) -> VideoInfo:
+    """Count the frames of a video by its packets, and decode the first alone.
+
+    Far cheaper than `probe`, and less certain: frames may turn out to be damaged, and decord is
+    not put to the test.
+
+    Args:
+        path: The video file, or a folder's pictures as `folder/%06d.jpg`.
+
+    Raises:
+        VideoError: The file is no video, or its first frame cannot be decoded.
+    """
+    path = Path(path) if is_frame_folder(path) else containers.checked(path)
+    head = header(path)
+    if is_frame_folder(path):
+        num_frames = frame_numbers(path)[-1] + 1
+    else:
+        num_frames = containers.timeline(path).num_frames
+    return VideoInfo(num_frames, head.fps_hz, head.width, head.height, decoder="any")
 
 
 def _suspects(line: Timeline) -> list[int]:

@@ -103,7 +103,7 @@ class ClipReader:
         """
         frames = self.process.sample(
             self.manifest.video_path(clip),
-            (clip.start_frame + times.ravel()).tolist(),
+            clip.frame_numbers(times.ravel().tolist()),
             backend=allowed_backend(clip.decoder, self.decoder),
             short_side=self.decode_short_side,
             crop={**self.crop, "seed": seed},

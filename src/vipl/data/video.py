@@ -1,6 +1,7 @@
 """Video decoding: decord where it can be trusted, PyAV everywhere, the same frames from both.
 
-This is the only module that knows decord, and it does not import torch.
+This is the only module that knows decord, and it does not import torch. A folder of pictures is
+read like a video, whatever the backend: see `vipl.data.frame_folder`.
 
 Frame `i` is the `i`-th frame that a player shows: frames that the container discards (the edit
 list of a cut without re-encoding) do not count, rotation metadata is applied, and of several
@@ -19,8 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data import containers
-from vipl.data.containers import VideoError
+from vipl.data import containers, frame_folder
+from vipl.data.containers import Header, VideoError
+from vipl.data.frame_folder import FrameFolder, is_frame_folder, scaled
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
 
@@ -31,6 +33,7 @@ __all__ = [
     "VideoReader",
     "allowed_backend",
     "has_decord",
+    "header",
     "target_size",
 ]
 
@@ -44,7 +47,7 @@ class VideoReader:
     without bound.
 
     Args:
-        path: The video file.
+        path: The video file, or a folder's pictures as `folder/%06d.jpg`.
         backend: "decord", "pyav", or "auto": decord where it is installed, can read the file and
             does not count frames that the container discards; else PyAV.
         short_side: Resize while decoding so that the shorter side has this many pixels, keeping
@@ -65,10 +68,10 @@ class VideoReader:
                 "The backend 'decord' is not installed here: run `pip install decord`, or use "
                 "the backend 'pyav', which gives the same frames."
             )
-        self._path = containers.checked(path)
+        self._path = Path(path) if is_frame_folder(path) else containers.checked(path)
         self._backend = backend
         self._short_side = short_side
-        self._file: DecordFile | PyAVFile | None = None
+        self._file: DecordFile | PyAVFile | FrameFolder | None = None
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -95,7 +98,7 @@ class VideoReader:
     @property
     def fps_hz(self) -> float:
         """Mean frame rate in frames per second."""
-        return containers.header(self._path).fps_hz
+        return header(self._path).fps_hz
 
     @property
     def width(self) -> int:
@@ -123,18 +126,22 @@ class VideoReader:
         if not wanted:
             return np.empty((0, self.height, self.width, 3), np.uint8)
         file = self._open()
+        images = self._read_sorted(file, wanted)
+        if list(indices) == wanted:
+            return images
+        return images[np.searchsorted(wanted, np.asarray(indices))]
+
+    def _read_sorted(
+        self, file: "DecordFile | PyAVFile | FrameFolder", wanted: list[int]
+    ) -> NDArray[np.uint8]:
+        if isinstance(file, FrameFolder):
+            return file.read(wanted)
         for index in (wanted[0], wanted[-1]):
             if not 0 <= index < file.num_frames:
                 raise VideoError(
                     f"{self._path}: frame {index} does not exist: the video has "
                     f"{file.num_frames} frames, numbered from 0."
                 )
-        images = self._read_sorted(file, wanted)
-        if list(indices) == wanted:
-            return images
-        return images[np.searchsorted(wanted, np.asarray(indices))]
-
-    def _read_sorted(self, file: "DecordFile | PyAVFile", wanted: list[int]) -> NDArray[np.uint8]:
         try:
             return file.read(wanted)
         except VideoError:
@@ -144,9 +151,11 @@ class VideoReader:
         self._file = self._open_pyav()
         return self._file.read(wanted)
 
-    def _open(self) -> "DecordFile | PyAVFile":
+    def _open(self) -> "DecordFile | PyAVFile | FrameFolder":
         if self._file is None:
-            if self._backend == "decord":
+            if is_frame_folder(self._path):
+                self._file = FrameFolder(self._path, self._short_side)
+            elif self._backend == "decord":
                 self._file = DecordFile(self._path, self._short_side)
             elif self._backend == "auto":
                 self._file = _open_trusted_decord(self._path, self._short_side)
@@ -234,8 +243,14 @@ def _open_trusted_decord(path: Path, short_side: int | None) -> DecordFile | Non
 
 def target_size(path: Path, short_side: int | None) -> tuple[int, int]:
     """Return width and height of a video, resized to a shorter side; never enlarged."""
-    head = containers.header(path)
-    ratio = min(1.0, (short_side or head.height) / min(head.width, head.height))
-    if short_side is None:
-        ratio = 1.0
-    return max(1, round(head.width * ratio)), max(1, round(head.height * ratio))
+    head = header(path)
+    return scaled(head.width, head.height, short_side)
+
+
+def header(path: Path) -> Header:
+    """Return what is known of a video, or of a folder of pictures, without reading it through.
+
+    Raises:
+        VideoError: It has no frame that can be decoded.
+    """
+    return frame_folder.header(path) if is_frame_folder(path) else containers.header(path)

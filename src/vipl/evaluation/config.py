@@ -13,8 +13,8 @@ from jsonargparse import ArgumentParser
 from vipl.config import Config, explain
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import ORACLE, RANDOM, RANDOM_GOAL, Evaluator, Grid
-from vipl.evaluation.names import choose
 from vipl.evaluation.registry import Suite, load_suite
+from vipl.names import choose
 
 HELP_COMMAND = "vipl eval --suite SUITE --help"
 

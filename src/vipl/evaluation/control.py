@@ -26,8 +26,8 @@ from vipl.evaluation.evaluator import (
     Grid,
     Outcome,
 )
-from vipl.evaluation.names import choose
 from vipl.models.encoder import Encoder
+from vipl.names import choose
 from vipl.rewards import GoalReward
 
 _PAPERS_PLANNER = Planner()

@@ -16,7 +16,6 @@ from vipl.evaluation.config import Settings, build_evaluator, resolve
 from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder
 from vipl.evaluation.evaluator import ORACLE, RANDOM, Cell, Evaluator, Grid
 from vipl.evaluation.launchers import launch, make_pool
-from vipl.evaluation.names import choose
 from vipl.evaluation.progress import Board
 from vipl.evaluation.provenance import describe_run, installed_version
 from vipl.evaluation.results import (
@@ -32,6 +31,7 @@ from vipl.evaluation.results import (
 )
 from vipl.evaluation.worker import Failed, Finished, Work
 from vipl.files import locked, write_atomically
+from vipl.names import choose
 
 _EXIT_SIGTERM = 143
 

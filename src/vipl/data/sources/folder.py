@@ -2,16 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from vipl.data.isolation import probe_many
 from vipl.data.manifest import Clip
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
-from vipl.data.video import VideoError
+from vipl.data.sources.probing import open_all
+from vipl.data.sources.report import Progress, SourceReport, no_progress
+from vipl.data.splits import assign_splits, check_fraction
 from vipl.errors import UserError
 
 # fmt: off
@@ -24,23 +23,6 @@ VIDEO_SUFFIXES = frozenset({
 _FINGERPRINT_BYTES = 1 << 20
 
 
-@dataclass
-class FolderReport:
-    """What a walk through a folder found.
-
-    Attributes:
-        clips: The rows of the manifest.
-        unreadable: (path, reason) of every video that gives no clip.
-        distrusted: (path, reason) of videos that decord misreads and PyAV will decode.
-        other_files: How many files were left aside since their names are not those of videos.
-    """
-
-    clips: list[Clip] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-    distrusted: list[tuple[str, str]] = field(default_factory=list)
-    other_files: int = 0
-
-
 def build_folder(
     directory: Path,
     *,
@@ -48,8 +30,8 @@ def build_folder(
     val_fraction: float = 0.1,
     workers: int | None = None,
     timeout_s: float = 60.0,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> FolderReport:
+    on_progress: Progress = no_progress,
+) -> SourceReport:
     """Probe every video under a folder and cut it into clips.
 
     Args:
@@ -66,8 +48,7 @@ def build_folder(
     """
     if not directory.is_dir():
         raise UserError(f"there is no folder {directory}")
-    if not 0 <= val_fraction < 1:
-        raise UserError(f"the held-out share is {val_fraction}, expected 0 <= share < 1")
+    check_fraction(val_fraction)
     if not clip_seconds > 0:
         raise UserError(f"the clip length is {clip_seconds} s, expected more than 0")
     videos, other_files = find_videos(directory)
@@ -76,15 +57,23 @@ def build_folder(
             f"{directory} holds no video ({other_files} other files; looked for "
             f"{', '.join(sorted(VIDEO_SUFFIXES))})"
         )
-    report = FolderReport(other_files=other_files)
-    infos = _probe(videos, report, directory, workers, timeout_s, on_progress)
+    report = SourceReport(directory, layout="a folder of videos")
+    report.left_out["files that are not videos"] += other_files
+    infos = open_all(videos, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
     if not infos:
         first, reason = report.unreadable[0]
         raise UserError(f"none of {len(videos)} videos gives a clip; the first, {first}: {reason}")
     splits = assign_splits({path: fingerprint(path) for path in infos}, val_fraction)
-    for path in sorted(infos):
-        relative = path.relative_to(directory).as_posix()
-        report.clips += cut(infos[path], relative, split=splits[path], clip_seconds=clip_seconds)
+    report.clips = [
+        clip
+        for path in sorted(infos)
+        for clip in cut(
+            infos[path],
+            path.relative_to(directory).as_posix(),
+            split=splits[path],
+            clip_seconds=clip_seconds,
+        )
+    ]
     return report
 
 
@@ -149,47 +138,3 @@ def fingerprint(path: Path) -> str:
             file.seek(start)
             digest.update(file.read(_FINGERPRINT_BYTES))
     return digest.hexdigest()
-
-
-def assign_splits(fingerprints: dict[Path, str], val_fraction: float) -> dict[Path, str]:
-    """Return "train" or "val" for every video, by its fingerprint alone.
-
-    With few videos chance may leave one side empty; the video of the lowest fingerprint is then
-    held out, or that of the highest trained on. A single video is trained on.
-    """
-    distinct = sorted(set(fingerprints.values()))
-    held_out = {value for value in distinct if int(value[:16], 16) < val_fraction * 2**64}
-    if not held_out and val_fraction > 0:
-        held_out = set(distinct[:1])
-    if len(held_out) == len(distinct):
-        held_out.discard(distinct[-1])
-    return {path: "val" if value in held_out else "train" for path, value in fingerprints.items()}
-
-
-def _probe(
-    videos: Sequence[Path],
-    report: FolderReport,
-    directory: Path,
-    workers: int | None,
-    timeout_s: float,
-    on_progress: Callable[[int, int], None],
-) -> dict[Path, VideoInfo]:
-    infos: dict[Path, VideoInfo] = {}
-    results = probe_many(videos, workers=workers or os.cpu_count() or 1, timeout_s=timeout_s)
-    for done, (index, result) in enumerate(results, start=1):
-        relative = videos[index].relative_to(directory).as_posix()
-        if isinstance(result, VideoError):
-            report.unreadable.append((relative, str(result)))
-        elif result.num_frames < MIN_FRAMES:
-            reason = f"{result.num_frames} frames, a clip needs {MIN_FRAMES}"
-            report.unreadable.append((relative, reason))
-        elif not result.fps_hz > 0:
-            report.unreadable.append((relative, "the file states no frame rate"))
-        else:
-            infos[videos[index]] = result
-            if result.decoder == "pyav":
-                report.distrusted.append((relative, result.note))
-        on_progress(done, len(videos))
-    report.unreadable.sort()
-    report.distrusted.sort()
-    return infos

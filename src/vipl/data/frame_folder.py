@@ -1,0 +1,168 @@
+"""Clips that are folders of pictures, named by a pattern as FFmpeg does: `folder/%06d.jpg`.
+
+Frame `i` is the picture whose name holds the number `i`: where a clip begins, at 0 or at 1, is its
+`start_frame`. No torch here.
+
+Shapes: N frames asked for, H and W the height and width in pixels, or as resized by `short_side`.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from vipl.data.containers import Header, VideoError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+
+_FIELD = re.compile(r"%(?:0(\d+))?d")
+# What Pillow raises for pictures that are damaged, or no pictures at all.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def is_frame_folder(path: str | Path) -> bool:
+    """Whether a path names the pictures of a folder by a pattern, and not a video file."""
+    path = Path(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES and _FIELD.search(path.name) is not None
+
+
+def frame_path(path: str | Path, number: int) -> Path:
+    """Return the file of one frame of `folder/%06d.jpg`."""
+    path = Path(path)
+    return path.with_name(
+        _FIELD.sub(lambda field: f"{number:0{field[1] or 1}d}", path.name, count=1)
+    )
+
+
+def frame_numbers(path: str | Path) -> list[int]:
+    """Return the numbers of the pictures that are there, ascending.
+
+    Raises:
+        VideoError: If there is no such folder.
+    """
+    path = Path(path)
+    before, after = (re.escape(part) for part in _FIELD.split(path.name, maxsplit=1)[::2])
+    name = re.compile(rf"{before}(\d+){after}")
+    try:
+        entries = [entry.name for entry in path.parent.iterdir()]
+    except OSError as error:
+        raise VideoError(f"{path}: the folder cannot be listed ({error.strerror}).") from error
+    matches = [match for entry in entries if (match := name.fullmatch(entry))]
+    numbers = sorted(int(match[1]) for match in matches)
+    found = {match[0] for match in matches}
+    return [number for number in numbers if frame_path(path, number).name in found]
+
+
+def header(path: str | Path) -> Header:
+    """Return what the first picture tells; the frame rate is unknown, 0.
+
+    Raises:
+        VideoError: If there is no picture, or the first cannot be read.
+    """
+    numbers = frame_numbers(path)
+    if not numbers:
+        raise VideoError(f"{path}: the folder holds no such picture.")
+    width, height = picture_size(frame_path(path, numbers[0]))
+    return Header(fps_hz=0.0, width=width, height=height, rotation=0, format="frames")
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Return width and height of a picture without decoding it.
+
+    Raises:
+        VideoError: If it cannot be read.
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            return width, height
+    except _UNREADABLE as error:
+        raise _refusal(file, error) from error
+
+
+def read_picture(file: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
+    """Decode one picture.
+
+    Args:
+        file: JPEG, PNG, or what else Pillow knows.
+        short_side: As for `vipl.data.video.VideoReader`; JPEGs are reduced while they are decoded.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        VideoError: If it cannot be read.
+    """
+    try:
+        with Image.open(file) as image:
+            size = scaled(image.width, image.height, short_side)
+            image.draft("RGB", size)
+            picture = image.convert("RGB")
+    except _UNREADABLE as error:
+        raise _refusal(file, error) from error
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """Return width and height brought to a shorter side, never enlarged; None: as they are."""
+    ratio = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
+
+
+class FrameFolder:
+    """The pictures of one folder, read as frames of a video are.
+
+    Args:
+        path: `folder/%06d.jpg`.
+        short_side: As for `vipl.data.video.VideoReader`.
+
+    Raises:
+        VideoError: If there is no such folder.
+    """
+
+    def __init__(self, path: Path, short_side: int | None) -> None:
+        if not path.parent.is_dir():
+            raise VideoError(f"{path}: the folder does not exist.")
+        self._path = path
+        self._short_side = short_side
+
+    @property
+    def num_frames(self) -> int:
+        """One more than the greatest number."""
+        return max(frame_numbers(self._path), default=-1) + 1
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return uint8 [N, H, W, 3] of frame numbers.
+
+        Raises:
+            VideoError: A picture is missing or damaged, or not of the size of the others.
+        """
+        files = [frame_path(self._path, index) for index in indices]
+        pictures = [read_picture(file, short_side=self._short_side) for file in files]
+        for file, picture in zip(files, pictures, strict=True):
+            if picture.shape != pictures[0].shape:
+                sizes = [f"{p.shape[1]} x {p.shape[0]}" for p in (picture, pictures[0])]
+                raise VideoError(f"{file}: is {sizes[0]}, {files[0].name} is {sizes[1]}.")
+        return np.stack(pictures)
+
+
+def _refusal(file: Path, error: BaseException) -> VideoError:
+    if isinstance(error, FileNotFoundError):
+        return VideoError(f"{file}: the frame does not exist.")
+    if isinstance(error, PermissionError):
+        return VideoError(f"{file}: no permission to read the frame.")
+    return VideoError(f"{file}: not a picture that can be read ({_first_line(error)}).")
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "unknown format"
+    return next(iter(str(error).splitlines()), type(error).__name__)

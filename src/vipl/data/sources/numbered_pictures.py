@@ -1,0 +1,75 @@
+"""The pictures of one folder, put in order by the numbers that their names end in.
+
+10 comes after 9, whether or not there are leading zeros. The first may be 0 or 1 or any; all may be
+so many apart. A gap is a folder that something has gone wrong with.
+"""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from vipl.data.frame_folder import IMAGE_SUFFIXES, frame_path, picture_size
+from vipl.data.sampling import MIN_FRAMES
+from vipl.data.video import VideoError
+
+_NAME = re.compile(r"(.*?)(\d+)(\.\w+)")
+_SHOWN = 3
+
+
+class NumberedPictures(NamedTuple):
+    """A folder's pictures.
+
+    Attributes:
+        pattern: Of their names, such as %06d.jpg.
+        start: The first one's number.
+        step: From one to the next.
+        length: How many there are.
+        width: Of the first, in pixels.
+        height: Of the first, in pixels.
+    """
+
+    pattern: str
+    start: int
+    step: int
+    length: int
+    width: int
+    height: int
+
+
+def find_pictures(folder: Path) -> NumberedPictures:
+    """Look through a folder, and open the first picture; names without a number are passed over.
+
+    Raises:
+        VideoError: If the pictures are no sequence that can be named by one pattern, are too few,
+            or the first cannot be read.
+    """
+    digits: dict[tuple[str, str], list[str]] = {}
+    for entry in folder.iterdir():
+        match = _NAME.fullmatch(entry.name)
+        if match and match[3].lower() in IMAGE_SUFFIXES and not entry.name.startswith("."):
+            digits.setdefault((match[1], match[3]), []).append(match[2])
+    kinds = sorted(f"{before}*{after}" for before, after in digits)
+    if len(kinds) != 1:
+        which = f"of several names: {', '.join(kinds[:_SHOWN])}" if kinds else "without numbers"
+        raise VideoError(f"{folder}: its pictures are {which}.")
+    ((before, after), texts), *_ = digits.items()
+    numbers = sorted(map(int, texts))
+    if len(numbers) < MIN_FRAMES:
+        raise VideoError(f"{folder}: {len(numbers)} frames, a clip needs {MIN_FRAMES}.")
+    pattern = f"{before}{_field(texts, folder)}{after}"
+    step = min(b - a for a, b in pairwise(numbers))
+    lacking = next((a + step for a, b in pairwise(numbers) if b - a != step), None)
+    first = frame_path(folder / pattern, numbers[0])
+    if lacking is not None:
+        raise VideoError(f"{frame_path(folder / pattern, lacking)}: the frame does not exist.")
+    return NumberedPictures(pattern, numbers[0], step, len(numbers), *picture_size(first))
+
+
+def _field(texts: list[str], folder: Path) -> str:
+    """Return how the numbers are written: %d, or %06d with leading zeros."""
+    padded = {len(text) for text in texts if len(text) > 1 and text.startswith("0")}
+    width = next(iter(padded), 1)
+    if len(padded) > 1 or any(text != f"{int(text):0{width}d}" for text in texts):
+        raise VideoError(f"{folder}: its pictures' numbers are written with and without zeros.")
+    return f"%0{width}d" if padded else "%d"
