@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks, last_checkpoint
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
@@ -30,6 +33,7 @@ _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
     "log_every_n_steps": 10,
     "enable_model_summary": False,
+    "benchmark": True,  # batches are all of one size: cuDNN finds its fastest way once
 }
 
 
@@ -67,6 +71,13 @@ class FitCLI(LightningCLI):
         parser.add_argument(
             "--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from."
         )
+        parser.add_argument(
+            "--threads",
+            type=int | None,
+            default=None,
+            help="Of a training process on a CPU; null: one a core. On a CPU, bf16-mixed stalls "
+            "where threads wait for each other while loaders use their cores: leave those free.",
+        )
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
 
@@ -82,7 +93,17 @@ class FitCLI(LightningCLI):
 
     def build(self) -> None:
         """Build trainer, module and data module."""
+        self._set_up_processor()
         super().instantiate_classes()
+        _keep_gradients_once(self.trainer)
+
+    def _set_up_processor(self) -> None:
+        threads = self.config.threads
+        if threads is None:
+            return
+        if threads < 1:
+            raise UserError(f"threads is {threads}, expected 1 or more")
+        torch.set_num_threads(threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with the project's loggers and callbacks, and the user's."""
@@ -102,6 +123,8 @@ class FitCLI(LightningCLI):
         if trainer["enable_progress_bar"] is not False:
             own.append(ProgressBar())
         users = trainer["callbacks"] or []
+        if trainer["deterministic"]:
+            kwargs["benchmark"] = False  # cuDNN may find another way each time
         kwargs["callbacks"] = [*own, *(users if isinstance(users, list) else [users])]
         return super().instantiate_trainer(**kwargs)
 
@@ -125,7 +148,7 @@ def fit(config: Config) -> Path:
     Raises:
         UserError: If the configuration, the data or the folder does not allow it.
     """
-    _hush()
+    hush()
     cli = FitCLI(config)
     ckpt_path = cli.config.ckpt_path
     if ckpt_path is not None and not Path(ckpt_path).is_file():
@@ -136,6 +159,8 @@ def fit(config: Config) -> Path:
             if cli.trainer.is_global_zero:
                 cli.save_config()
                 print(describe(cli.model, cli.datamodule), flush=True)
+            if cli.trainer.strategy.root_device.type == "cpu":
+                keep_freed_memory()
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=ckpt_path, weights_only=True)
             # The last step need not be one after which a checkpoint is due.
             cli.trainer.save_checkpoint(last_checkpoint(cli.run_dir))
@@ -194,7 +219,13 @@ def describe(module: VIPModule, data: VideoDataModule) -> str:
     )
 
 
-def _hush() -> None:
+def _keep_gradients_once(trainer: pl.Trainer) -> None:
+    """Let DDP's buckets be the gradients, which saves their copy: memory, and a pass over them."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+
+
+def hush() -> None:
     """Leave out what libraries say that no user of ours can act on."""
     noise = ("litlogger", "TPU available", "`Trainer.fit` stopped", "`weights_only` was")
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
