@@ -14,9 +14,11 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 TASKS = ("sdoor_open", "rdoor_close", "light_on", "light_off", "micro_close")
 FIT, EVAL = "configs/fit/quickstart.yaml", "configs/eval/in_domain.yaml"
+METRICS = ("success", "object_error")
 VARIANTS = {"main": "trained", "oracle": "true state", "random": "untrained"}
 
 
@@ -32,7 +34,8 @@ def train(folder: Path, tasks: list[str], args: argparse.Namespace) -> Path:
              "--size", 128)  # fmt: skip
         vipl("fit", "--config", FIT, f"data.manifest={demos / 'manifest.parquet'}",
              f"run_dir={run}", "overwrite=true", f"trainer.precision={args.precision}",
-             f"trainer.max_steps={args.steps * len(tasks)}")  # fmt: skip
+             f"trainer.max_steps={args.steps * len(tasks)}",
+             f"trainer.accelerator={'cpu' if args.device == 'cpu' else 'gpu'}")  # fmt: skip
     return run
 
 
@@ -40,10 +43,17 @@ def plan(folder: Path, run: Path, tasks: list[str], args: argparse.Namespace) ->
     """Plan with an encoder and its controls; return what `summary.json` says of them."""
     vipl("eval", "--config", EVAL, "--encoder", run, "--out", args.out / "results",
          "--run-id", folder.name, f"tasks=[{','.join(tasks)}]", f"cameras=[{args.camera}]",
+         "--device", args.device, *(["--workers", args.workers] if args.workers else []),
          "controls=[oracle,random]")  # fmt: skip
     summary = next((args.out / "results").glob(f"frankakitchen-v*/{folder.name}/summary.json"))
     variants: dict[str, object] = json.loads(summary.read_text())["variants"]
     return variants
+
+
+def in_words(label: str, cells: Any) -> str:
+    success, error = cells["success"], cells["object_error"]
+    solved = round(success["mean"] * success["n"])
+    return f"{label} {solved}/{success['n']} (error {error['mean']:.1%} of the range)"
 
 
 def main() -> None:
@@ -53,6 +63,8 @@ def main() -> None:
     parser.add_argument("--camera", default="left_cam")
     parser.add_argument("--steps", type=int, default=600, help="of training, a task (600)")
     parser.add_argument("--precision", default="bf16-mixed", help="32-true on CPUs without bf16")
+    parser.add_argument("--device", default="cpu", help="where encoders are trained and run (cpu)")
+    parser.add_argument("--workers", type=int, help="processes that plan (as `vipl eval` chooses)")
     parser.add_argument("--together", action="store_true", help="one encoder for all tasks")
     args = parser.parse_args()
     groups = {"together": args.tasks} if args.together else {task: [task] for task in args.tasks}
@@ -62,14 +74,16 @@ def main() -> None:
         variants = plan(folder, train(folder, tasks, args), tasks, args)
         for task in tasks:
             rows[task] = {
-                label: variants[variant]["metrics"]["success"]["tasks"][task]  # type: ignore[index]
+                label: {
+                    metric: variants[variant]["metrics"][metric]["tasks"][task]  # type: ignore[index]
+                    for metric in METRICS
+                }
                 for variant, label in VARIANTS.items()
             }
     for task, row in rows.items():
-        cells = [f"{label} {cell['mean']:.2f} (n {cell['n']})" for label, cell in row.items()]  # type: ignore[index]
-        print(f"{task}: {', '.join(cells)}")
+        print(f"{task}: {', '.join(in_words(label, cells) for label, cells in row.items())}")
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(json.dumps({"name": "in_domain", "success": rows, "machine": machine}))
+    print(json.dumps({"name": "in_domain", "tasks": rows, "machine": machine}))
 
 
 if __name__ == "__main__":

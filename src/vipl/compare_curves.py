@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
             _write_distances(picture.with_suffix(".csv"), times, curves)
             rows += [(video.name, name, len(times), curve_metrics(d)) for name, d in curves.items()]
     for reason in skipped:
-        _console.print(f"left out: {reason}")
+        _console.print(f"left out: {reason}", soft_wrap=True)
     if not rows:
         raise UserError(f"none of {len(videos)} videos could be read")
     _write_table(args.out / "table.csv", rows)

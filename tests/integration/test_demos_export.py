@@ -63,7 +63,7 @@ def test_writes_nothing_else(exported: Path) -> None:
 
 
 def test_episodes_are_the_demonstrations(dataset: Any) -> None:
-    demos = demonstrations(TASKS[0], "start", "recovery")
+    demos = demonstrations(TASKS[0], "start", "recovery", "detour")
     labels = list(dataset.storage.get_episode_metadata(range(len(demos))))
     for key in ("name", "kind", "split"):
         assert [label[key] for label in labels] == [getattr(demo, key) for demo in demos]

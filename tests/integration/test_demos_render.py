@@ -24,8 +24,7 @@ from vipl.control.opengl import choose_backend
 from vipl.data.manifest import read_manifest
 from vipl.errors import UserError
 from vipl_evaluators.frankakitchen import render
-from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index
-from vipl_evaluators.frankakitchen.generate import write_index
+from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index, write_index
 from vipl_evaluators.frankakitchen.scene import kitchen_spec
 
 CAMERAS = ("default", "left_cam", "right_cam")

@@ -1,4 +1,4 @@
-"""What the README promises of the quickstart, at its full length: about six minutes."""
+"""What the README promises of the quickstart, at its full length: about seven minutes."""
 
 import csv
 import json

@@ -123,8 +123,17 @@ def test_folders_that_are_no_encoder(tmp_path, encoder, broken):
 
 def test_a_checkpoint_with_pickled_objects_is_refused(tmp_path):
     torch.save({"state_dict": {}, "x": torch.nn.Linear(1, 1)}, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="not a checkpoint that can be read safely"):
+    with pytest.raises(UserError, match=r"holds a pickled object \(torch\.nn\.modules\..*Linear\)"):
         load_encoder(tmp_path / "x.ckpt")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path, encoder):
+    (tmp_path / "x.ckpt").write_text("garbage")
+    torch.save({"state_dict": {"x": torch.zeros(10_000)}}, tmp_path / "torn.ckpt")
+    (tmp_path / "torn.ckpt").write_bytes((tmp_path / "torn.ckpt").read_bytes()[:9000])
+    for name in ("x.ckpt", "torn.ckpt"):
+        with pytest.raises(UserError, match=f"{name} is not a checkpoint: .* or torn$"):
+            load_encoder(tmp_path / name)
 
 
 @pytest.mark.parametrize(

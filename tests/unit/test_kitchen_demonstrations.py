@@ -116,6 +116,17 @@ def test_some_recoveries_begin_near_where_demonstrations_end(task: str) -> None:
     assert min(near) < 0.5 * far
 
 
+@pytest.mark.parametrize(
+    "demo", [demo for demo in INDEX if demo.kind == "detour"], ids=lambda demo: demo.name
+)
+def test_a_detour_goes_elsewhere_before_it_touches_the_object(demo: Demonstration) -> None:
+    qpos = demo.arrays["qpos"]
+    moved = np.abs(qpos[:, demo.task.qpos_index] - demo.task.start) / demo.task.joint_range
+    untouched = qpos[: int((moved > 0.03).argmax())]
+    assert len(untouched) > 42
+    assert np.abs(untouched - qpos[0])[:, :7].max() > 0.5  # radians
+
+
 def test_joints_and_sites_are_those_of_the_model(kitchens: dict[str, KitchenEnv]) -> None:
     model = kitchens["light_on"].model
     for task in TASKS.values():

@@ -41,6 +41,10 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="a task, the arm starting elsewhere, mostly near where it ends (4)",
     )  # fmt: skip
     generate.add_argument(
+        "--detours", type=int, default=0, metavar="N",
+        help="a task, the arm first going by poses that are of no use (0)",
+    )  # fmt: skip
+    generate.add_argument(
         "--attempts", type=int, default=5, metavar="N",
         help="at each, with ever more samples (5)",
     )  # fmt: skip
@@ -57,7 +61,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
-    export.add_argument("--kinds", nargs="+", metavar="KIND", help="start, recovery (both)")
+    export.add_argument("--kinds", nargs="+", metavar="KIND", help="start, recovery, detour (all)")
     _add_folder(export)
     export.set_defaults(run=_export)
 
@@ -83,6 +87,7 @@ def _generate(args: argparse.Namespace) -> None:
         tasks=args.tasks,
         starts=args.starts,
         recoveries=args.recoveries,
+        detours=args.detours,
         attempts=args.attempts,
         workers=args.workers,
     )

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.errors import UserError
+from vipl.files import write_atomically
 from vipl_evaluators.frankakitchen.tasks import TASKS, Task
 
 FPS_HZ = 12.5
 """One state an action: 40 simulation steps of 2 ms."""
 
+KINDS = ("start", "recovery", "detour")
+
 _FOLDER = Path(__file__).parent / "data"
+_HOLD_OUT_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Demonstration:
         name: Such as "sdoor_open/start_00".
         task_name: A key of `TASKS`.
         kind: "start": from the usual start pose; "recovery": the arm starts elsewhere, near the
-            goal's own pose for instance, with the object untouched.
+            goal's own pose for instance, with the object untouched; "detour": from the usual
+            start pose, the arm first goes by poses that are of no use.
         frames: T + 1, number of states.
         first_success: First state in which the task is solved.
         split: "train" or "val"; every fourth of each kind is held out.
@@ -56,8 +62,7 @@ class Demonstration:
     @cached_property
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Arrays qpos [T+1, 30], qvel [T+1, 29] and action [T, 9] in [-1, 1]."""
-        with np.load(self.folder / f"{self.name}.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return read_arrays(self.folder / f"{self.name}.npz")
 
 
 def load_index(folder: Path | None = None) -> list[Demonstration]:
@@ -81,3 +86,42 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         )
         for entry in entries
     ]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read the arrays of a demonstration's file."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def describe(path: Path) -> dict[str, object]:
+    """Return the entry of a demonstration's file in the index."""
+    arrays = read_arrays(path)
+    kind, number = path.stem.split("_")
+    task = TASKS[path.parent.name]
+    solved = task.is_success(arrays["qpos"][:, task.qpos_index])
+    return {
+        "name": f"{task.name}/{path.stem}",
+        "task": task.name,
+        "kind": kind,
+        "frames": len(arrays["qpos"]),
+        "first_success": int(solved.argmax()),
+        "split": "val" if int(number) % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else "train",
+        "seed": arrays["seed"].tolist(),
+        "samples": int(arrays["samples"]),
+    }
+
+
+def write_index(out: Path, describe: Callable[[Path], dict[str, object]] = describe) -> Path:
+    """List the demonstrations that a folder holds in its `index.json`; return its path."""
+    tasks = list(TASKS)
+
+    def place(path: Path) -> tuple[int, int, str]:
+        kind = path.stem.split("_")[0]
+        return tasks.index(path.parent.name), KINDS.index(kind), path.stem
+
+    lines = [json.dumps(describe(path)) for path in sorted(out.glob("*/*.npz"), key=place)]
+    text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n"
+    index = out / "index.json"
+    write_atomically(index, lambda path: path.write_text(text))
+    return index

@@ -17,8 +17,7 @@ from rich.console import Console
 from vipl.data.commands import progress
 from vipl.errors import UserError
 from vipl.evaluation.names import choose
-from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index
-from vipl_evaluators.frankakitchen.generate import KINDS
+from vipl_evaluators.frankakitchen.demonstrations import KINDS, Demonstration, load_index
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.gym import env_id
@@ -47,7 +46,7 @@ def export_demonstrations(
     Args:
         out: Folder of Minari data sets, None for Minari's own.
         tasks: Names, or None for all twelve.
-        kinds: Some of "start" and "recovery", or None for both.
+        kinds: Some of "start", "recovery" and "detour", or None for all.
         folder: Of demonstrations that `vipl demos generate` made, None for the package's.
 
     Returns:

@@ -1,10 +1,9 @@
 """Makes demonstrations: planning on the true state, retried until the task is solved."""
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,26 @@ from vipl.control.mppi import Planner, improve, next_mean, still_plan
 from vipl.errors import UserError
 from vipl.evaluation.names import choose
 from vipl.files import write_atomically
-from vipl_evaluators.frankakitchen.demonstrations import load_index
-from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
+from vipl_evaluators.frankakitchen.demonstrations import (
+    KINDS,
+    describe,
+    load_index,
+    read_arrays,
+    write_index,
+)
+from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, ROBOT_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
-
-KINDS = ("start", "recovery")
 
 # Attempt by attempt: (samples, steps). Most tasks need only the first.
 _ATTEMPTS = ((32, 80), (64, 100), (64, 100), (128, 100), (128, 100))
 _MORE_STEPS = 12
 _CLOSE_ENOUGH = 0.03  # object error, as a share of the joint's range: no need to go on
-_HOLD_OUT_EVERY = 4
+
+# A detour goes by this many poses, each within so many radians of one of a demonstration's, and
+# turns to the next after so many steps.
+_DETOUR_POSES, _DETOUR_RADIANS, _DETOUR_STEPS = 3, 0.6, 14
+_TOUCHED = 0.03  # movement of the object, as a share of the joint's range
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,10 @@ class Job:
 
     Attributes:
         task_name: A key of `TASKS`.
-        kind: "start" or "recovery".
+        kind: One of `KINDS`.
         index: Its number among those of its task and kind.
-        poses: Robot poses [K, 9] of demonstrations of the task, for recoveries; the first is
-            that of a last state.
+        poses: Robot poses [K, 9] of demonstrations of the task, for recoveries and detours; the
+            first is that of a last state.
         output: The file to write.
         attempts: How often to try.
     """
@@ -62,6 +69,7 @@ def generate_demonstrations(
     tasks: Sequence[str] | None = None,
     starts: int = 4,
     recoveries: int = 4,
+    detours: int = 0,
     attempts: int = len(_ATTEMPTS),
     workers: int = 1,
 ) -> Path:
@@ -76,6 +84,9 @@ def generate_demonstrations(
         recoveries: How many a task with the arm elsewhere, mostly near the pose in which
             demonstrations end, and the object untouched. Without them the arm's place tells
             whether the task is solved, and an encoder learns the arm.
+        detours: How many a task in which the arm, from the usual start pose, first goes by poses
+            of no use, also far from any that solve the task. Without them a planner finds poses
+            of which the encoder saw nothing, and takes them for progress.
         attempts: How often to try each, with more samples every time.
         workers: Processes.
 
@@ -86,14 +97,13 @@ def generate_demonstrations(
         UserError: If a name is unknown, or a demonstration could not be made.
     """
     names = choose("task", tasks, list(TASKS))
-    if starts < 1 or recoveries < 0 or workers < 1 or not 1 <= attempts <= len(_ATTEMPTS):
-        raise UserError(
-            "--starts and --workers must be 1 or more, --recoveries 0 or more, "
-            f"--attempts 1 to {len(_ATTEMPTS)}"
-        )
-    make_index = partial(write_index, out)
+    if min(starts, workers) < 1 or min(recoveries, detours) < 0:
+        raise UserError("--starts and --workers must be 1 or more, the others 0 or more")
+    if not 1 <= attempts <= len(_ATTEMPTS):
+        raise UserError(f"--attempts must be 1 to {len(_ATTEMPTS)}")
+    make_index = partial(write_index, out, cache(describe))
     unsolved = []
-    for kind, number in zip(KINDS, (starts, recoveries), strict=True):
+    for kind, number in zip(KINDS, (starts, recoveries, detours), strict=True):
         jobs = [
             Job(name, kind, index, _poses(out, name, kind), path, attempts)
             for index in range(number)
@@ -116,7 +126,7 @@ def _poses(out: Path, task_name: str, kind: str) -> Floats | None:
     if kind == "start":
         return None
     starts = sorted((out / task_name).glob("start_*.npz"))
-    trajectories = [_read(path)["qpos"][:, :ROBOT_JOINTS] for path in starts]
+    trajectories = [read_arrays(path)["qpos"][:, :ROBOT_JOINTS] for path in starts]
     return np.concatenate([trajectory[::-1] for trajectory in trajectories]) if starts else None
 
 
@@ -147,10 +157,11 @@ def make_demonstration(job: Job) -> bool:
     for attempt, (samples, steps) in enumerate(_ATTEMPTS[: job.attempts]):
         seed = [zlib.crc32(job.task_name.encode()), KINDS.index(job.kind), job.index, attempt]
         rng = np.random.default_rng(seed)
-        start = env.start_state() if job.kind == "start" else recovery_start(env, job.poses, rng)
-        solved = solve(env, start, Planner(samples=samples), steps, rng)
+        ahead, actions_ahead = _begin(env, job, rng)
+        solved = solve(env, ahead[-1], Planner(samples=samples), steps, rng)
         if solved is not None:
-            states, actions = solved
+            states = np.concatenate([ahead[:-1], solved[0]])
+            actions = np.concatenate([actions_ahead, solved[1]])
             save = partial(
                 np.savez_compressed,
                 qpos=env.qpos(states),
@@ -162,6 +173,64 @@ def make_demonstration(job: Job) -> bool:
             write_atomically(job.output, save)
             return True
     return False
+
+
+def _begin(env: KitchenEnv, job: Job, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return what precedes the planner's part: states [K + 1, S] and actions [K, A]."""
+    if job.kind == "detour":
+        return detour(env, job.poses, rng)
+    start = env.start_state() if job.kind == "start" else recovery_start(env, job.poses, rng)
+    return start[None], np.empty((0, env.action_size))
+
+
+def detour(
+    env: KitchenEnv, poses: Floats | None, rng: np.random.Generator, *, trials: int = 100
+) -> tuple[Floats, Floats]:
+    """Move the arm from its usual start by some poses, and nothing else.
+
+    Returns:
+        States [K + 1, S] and actions [K, A].
+
+    Raises:
+        UserError: If no such way is found, or there are no poses to draw from.
+    """
+    if poses is None:
+        raise UserError(f"{env.task.name}: detours need a start demonstration, make that first")
+    states, actions = env.start_state()[None], np.empty((0, env.action_size))
+    found = 0
+    for _ in range(trials):
+        pose = poses[0] if rng.random() < 1 / 2 else poses[rng.integers(len(poses))]
+        aim = pose[:ARM_JOINTS] + rng.uniform(-1, 1, ARM_JOINTS) * _DETOUR_RADIANS
+        way, steps = _move(env, states[-1], aim)
+        if _object_moved(env, way).max() < _TOUCHED and _others_moved(env, way).max() < 0.1:
+            states, actions = np.concatenate([states, way]), np.concatenate([actions, steps])
+            found += 1
+            if found == _DETOUR_POSES:
+                return states, actions
+    raise UserError(f"{env.task.name}: no free way by {_DETOUR_POSES} poses in {trials} trials")
+
+
+def _move(env: KitchenEnv, state: Floats, aim: Floats) -> tuple[Floats, Floats]:
+    """Move the arm towards a pose [7]: states [K, S] and actions [K, A]."""
+    states, actions = [], []
+    for _ in range(_DETOUR_STEPS):
+        action = np.zeros(env.action_size)
+        action[:ARM_JOINTS] = np.clip(4 * (aim - env.qpos(state)[:ARM_JOINTS]), -1, 1)
+        state = env.rollout(state, action[None, None])[0, 0]
+        states.append(state)
+        actions.append(action)
+    return np.array(states), np.array(actions)
+
+
+def _object_moved(env: KitchenEnv, states: Floats) -> Floats:
+    """Return how far the object is from where the task begins, as a share of its range."""
+    position = env.qpos(states)[..., env.task.qpos_index]
+    return np.asarray(np.abs(position - env.task.start) / env.task.joint_range)
+
+
+def _others_moved(env: KitchenEnv, states: Floats) -> Floats:
+    """Return how far each of the kitchen's joints is from the usual start."""
+    return np.asarray(np.abs(env.qpos(states) - env.start_qpos())[..., ROBOT_JOINTS:])
 
 
 def recovery_start(
@@ -184,10 +253,9 @@ def recovery_start(
         qpos[: ROBOT_JOINTS - 2] = pose[:-2] + rng.normal(scale=noise, size=ROBOT_JOINTS - 2)
         qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
         settled = env.rollout(env.state(qpos), np.zeros((1, 6, env.action_size)))[0, -1]
-        moved = abs(env.qpos(settled)[env.task.qpos_index] - env.task.start)
-        others = np.abs(env.qpos(settled) - env.start_qpos())[ROBOT_JOINTS:]
+        moved = _object_moved(env, settled) > _TOUCHED or _others_moved(env, settled).max() > 0.1
         still = np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() < 0.5
-        if moved < 0.03 * env.task.joint_range and others.max() < 0.1 and still:
+        if still and not moved:
             return env.state(env.qpos(settled), env.qvel(settled))
         noise *= 1.03  # a pose that touches something: look farther away
     raise UserError(f"{env.task.name}: no free pose near its demonstrations in {trials} trials")
@@ -226,39 +294,3 @@ def solve(
 
 def _score(env: KitchenEnv, state: Floats, plans: Floats) -> Floats:
     return np.asarray(env.true_reward(env.rollout(state, plans)).sum(axis=1))
-
-
-def write_index(out: Path) -> Path:
-    """List the demonstrations that a folder holds in its `index.json`; return its path."""
-    paths = sorted(out.glob("*/*.npz"))
-    order = {name: place for place, name in enumerate(TASKS)}
-    lines = [
-        json.dumps(_entry(path))
-        for path in sorted(paths, key=lambda path: (order[path.parent.name], path.name[0] == "r"))
-    ]
-    text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n"
-    index = out / "index.json"
-    write_atomically(index, lambda path: path.write_text(text))
-    return index
-
-
-def _entry(path: Path) -> dict[str, object]:
-    arrays = _read(path)
-    kind, number = path.stem.split("_")
-    task = TASKS[path.parent.name]
-    solved = task.is_success(arrays["qpos"][:, task.qpos_index])
-    return {
-        "name": f"{task.name}/{path.stem}",
-        "task": task.name,
-        "kind": kind,
-        "frames": len(arrays["qpos"]),
-        "first_success": int(solved.argmax()),
-        "split": "val" if int(number) % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else "train",
-        "seed": arrays["seed"].tolist(),
-        "samples": int(arrays["samples"]),
-    }
-
-
-def _read(path: Path) -> dict[str, Floats]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

@@ -1,10 +1,12 @@
 """Jobs in processes of their own, with a progress bar."""
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
 from vipl.data.commands import progress
@@ -40,7 +42,7 @@ def run_jobs(
         UserError: If a process was killed.
     """
     pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_die_at_interrupt
+        min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_begin
     )
     with progress(title, total=sum(sizes)) as bar:
         try:
@@ -57,6 +59,14 @@ def run_jobs(
             pool.shutdown(cancel_futures=True)
 
 
-def _die_at_interrupt() -> None:
+def _begin() -> None:
     # Ctrl-C reaches the whole group: workers end at once and say nothing.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)

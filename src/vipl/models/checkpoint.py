@@ -4,8 +4,10 @@ Nothing here unpickles: a checkpoint is read by `torch.load(weights_only=True)`.
 """
 
 import difflib
+import errno
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -85,10 +87,10 @@ def _from_folder(folder: Path) -> Encoder:
 def _from_checkpoint(path: Path) -> Encoder:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a checkpoint that can be read safely: {str(error).splitlines()[0]}"
-        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk, not of the content
+        raise UserError(f"{path} {_unreadable(str(error))}") from error
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
         raise UserError(f"{path} is not a checkpoint of `vipl fit`: it names no encoder")
     weights = {
@@ -97,6 +99,14 @@ def _from_checkpoint(path: Path) -> Encoder:
         if name.startswith(_PREFIX)
     }
     return _build(content[CHECKPOINT_KEY], weights, path)
+
+
+def _unreadable(message: str) -> str:
+    """Say why torch refused a file, without its advice to load the file unsafely."""
+    pickled = re.search(r"(?:global|GLOBAL):?(?: GLOBAL)? ([\w.]+)", message)
+    if pickled:
+        return f"holds a pickled object ({pickled[1]}): only tensors and plain values are read"
+    return "is not a checkpoint: torch cannot read it, so it is of another kind or torn"
 
 
 def _from_timm(spec: str) -> Encoder:
