@@ -3,10 +3,13 @@
 import csv
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -132,7 +135,8 @@ class BadClips(Callback):
         batch_idx: int,
     ) -> None:
         """Log how many draws have failed so far, over all processes."""
-        pl_module.log("perf/decode_failures", float(self._failures), reduce_fx="max")
+        failures = torch.full((), float(self._failures), device=pl_module.device)
+        pl_module.log("perf/decode_failures", failures, reduce_fx="max")
 
     def on_validation_batch_start(
         self,
@@ -236,17 +240,26 @@ class RewardCurves(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar with short names; it shows epochs only where they are counted."""
+    """Lightning's bar with the loss; it shows epochs only where they are counted."""
+
+    _shown: Mapping[str, Any] = MappingProxyType({})
 
     def _get_train_description(self, current_epoch: int) -> str:
         counted = self.trainer.max_epochs not in (None, -1)
         return super()._get_train_description(current_epoch) if counted else "Training  "
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Return what stands beside the bar."""
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return {name.rpartition("/")[2]: value for name, value in metrics.items()}
+        """Return what stands beside the bar; new only where Lightning logs.
+
+        To read a number at every step would be to wait for the GPU at every step.
+        """
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            metrics = super().get_metrics(trainer, pl_module)
+            metrics.pop("v_num", None)
+            if "train/loss" in trainer.logged_metrics:
+                metrics["train/loss"] = float(trainer.logged_metrics["train/loss"])
+            self._shown = {name.rpartition("/")[2]: value for name, value in metrics.items()}
+        return dict(self._shown)
 
 
 def _summary(step: int, metrics: dict[str, Tensor]) -> str:

@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_fit, add_eval, add_manifest, add_curves):
+    for add in (add_fit, add_bench, add_eval, add_manifest, add_curves):
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
         add_plugin(commands, plugin)
@@ -121,9 +121,7 @@ def run_fit(args: argparse.Namespace) -> None:
 
     if not args.config:
         raise UserError("which run? name one: vipl fit --config configs/fit/quickstart.yaml")
-    # Threads that spin while they wait starve the decoders, and each other when anything else
-    # runs: on a busy machine a training step then takes many times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _let_threads_sleep()
     config = compose(args.config, args.overrides)
     config.setdefault("run_dir", f"runs/{Path(args.config[0]).stem}")
 
@@ -135,6 +133,39 @@ def run_fit(args: argparse.Namespace) -> None:
         return
     run_dir = fit(config)
     print(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
+
+
+def add_bench(commands: Commands) -> None:
+    """Add `vipl bench step` and `vipl bench data`."""
+    parser = commands.add_parser("bench", help="measure what bounds a run of your configuration")
+    actions = parser.add_subparsers(metavar="WHAT", required=True)
+    for what, text in (
+        ("step", "the training step: images/s, its parts, memory"),
+        ("data", "the data: clips/s with all workers, decoding, resampling"),
+    ):
+        action = actions.add_parser(
+            what,
+            help=text,
+            usage=f"vipl bench {what} --config FILE [--config FILE …] [key=value …]",
+            description=f"Measure {text}; and say which of step and data starves the other.",
+        )
+        action.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
+        action.add_argument("--steps", type=int, default=10, help="that are timed (10)")
+        action.add_argument("--warmup", type=int, default=3, help="steps before (3)")
+        action.add_argument("--seconds", type=float, default=5.0, help="of loading data (5)")
+        action.set_defaults(run=run_bench, what=what, overrides=[])
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    """Measure the step or the data."""
+    _let_threads_sleep()
+    _lazy("vipl.bench.command", f"run_{args.what}")(args)
+
+
+def _let_threads_sleep() -> None:
+    # Threads that spin while they wait starve the decoders, and each other when anything else
+    # runs: on a busy machine a training step then takes many times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def add_eval(commands: Commands) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
+from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
@@ -35,6 +38,7 @@ _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
     "log_every_n_steps": 10,
     "enable_model_summary": False,
+    "benchmark": True,  # batches are all of one size: cuDNN finds its fastest way once
 }
 
 
@@ -81,6 +85,13 @@ class FitCLI(LightningCLI):
             default=False,
             help="Go on from a checkpoint whose clips or recipe are not those of this run.",
         )
+        parser.add_argument(
+            "--threads",
+            type=int | None,
+            default=None,
+            help="Of a training process on a CPU; null: one a core. On a CPU, bf16-mixed stalls "
+            "where threads wait for each other while loaders use their cores: leave those free.",
+        )
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
@@ -101,8 +112,10 @@ class FitCLI(LightningCLI):
         Raises:
             UserError: If they do not, or the checkpoint to go on from belongs to another run.
         """
+        self._set_up_processor()
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         super().instantiate_classes()
+        _keep_gradients_once(self.trainer)
         check_trainer(
             self.trainer,
             batch_size=self.config.data.batch_size,
@@ -116,6 +129,14 @@ class FitCLI(LightningCLI):
         if self.found is not None:
             recipe = self.record()["recipe"]
             self.changes = check(self.found, recipe, accept_changes=self.config.accept_changes)
+
+    def _set_up_processor(self) -> None:
+        threads = self.config.threads
+        if threads is None:
+            return
+        if threads < 1:
+            raise UserError(f"threads is {threads}, expected 1 or more")
+        torch.set_num_threads(threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with the project's loggers, callbacks and plugins, and the user's."""
@@ -136,6 +157,8 @@ class FitCLI(LightningCLI):
         if trainer["enable_progress_bar"] is not False:
             own.append(ProgressBar())
         kwargs["callbacks"] = [*own, *_as_list(trainer["callbacks"])]
+        if trainer["deterministic"]:
+            kwargs["benchmark"] = False  # cuDNN may find another way each time
         plugins = _as_list(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
@@ -191,7 +214,7 @@ def fit(config: Config) -> Path:
         UserError: If the configuration, the data or the folder does not allow it.
         Stopped: If a signal asked for that; the run has been saved.
     """
-    _hush()
+    hush()
     cli = FitCLI(config)
     try:
         cli.build()  # before the folder is made: a run that is refused leaves none
@@ -202,6 +225,8 @@ def fit(config: Config) -> Path:
             if cli.trainer.is_global_zero:
                 cli.save_config()
                 print(cli.describe(), flush=True)
+            if cli.trainer.strategy.root_device.type == "cpu":
+                keep_freed_memory()
             path = None if cli.found is None else cli.found.path
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
@@ -265,7 +290,13 @@ def describe(module: VIPModule, data: VideoDataModule) -> str:
     )
 
 
-def _hush() -> None:
+def _keep_gradients_once(trainer: pl.Trainer) -> None:
+    """Let DDP's buckets be the gradients, which saves their copy: memory, and a pass over them."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+
+
+def hush() -> None:
     """Leave out what libraries say that no user of ours can act on."""
     noise = ("litlogger", "TPU available", "`Trainer.fit` stopped", "`weights_only` was")
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):

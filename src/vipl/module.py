@@ -70,6 +70,8 @@ class VIPModule(pl.LightningModule):
         l2_weight: Of the embeddings' mean L2 norm.
         optimizer: Made from the encoder's parameters.
         lr_scheduler: Made from the optimiser, stepped once a training step; None: constant.
+        compile: Have torch.compile fuse the network of the training step. The first step then
+            takes a minute or more; checkpoints and exported encoders are the same.
         seed: Of the random pairings; the run's.
     """
 
@@ -83,8 +85,9 @@ class VIPModule(pl.LightningModule):
         epsilon: float = 1e-8,
         l1_weight: float = 0.001,
         l2_weight: float = 0.001,
-        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-4),
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-4, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -99,6 +102,7 @@ class VIPModule(pl.LightningModule):
         self.l2_weight = l2_weight
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.compile_network = compile
         self.seed = seed
         self.ranks = Ranks()
         self._held_out: list[HeldOutResult] = []
@@ -119,18 +123,25 @@ class VIPModule(pl.LightningModule):
         schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def on_fit_start(self) -> None:
+        """Compile the network in place: the names of its weights stay as they are."""
+        if self.compile_network:
+            self.encoder.network.compile()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of the global batch."""
         terms, l1, l2 = self.parts(batch, self.trainer.fit_loop.total_batch_idx)
         loss = self.total(terms, l1, l2)
-        self.log("train/loss", loss, prog_bar=True)
+        # All of these stay on the device until they are written: to read one is to wait for it.
+        # (Lightning reads what goes to its progress bar at every step; ours reads seldom.)
         self.log_dict(
             {
+                "train/loss": loss,
                 "train/attraction": terms.attraction,
                 "train/repulsion": terms.repulsion,
                 "train/l1_norm": l1,
                 "train/l2_norm": l2,
-                "train/learning_rate": self.optimizers().param_groups[0]["lr"],  # type: ignore[union-attr]
+                "train/learning_rate": torch.full_like(loss, self._learning_rate),
             }
         )
         return loss
@@ -160,6 +171,11 @@ class VIPModule(pl.LightningModule):
         """Return the loss that is minimised."""
         return terms.loss + self.l1_weight * l1 + self.l2_weight * l2
 
+    @property
+    def _learning_rate(self) -> float:
+        rate: float = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        return rate
+
     def embed(self, frames: Tensor) -> Tensor:
         """Embed frames of the network's size: uint8 [..., 3, S, S] to [..., D]."""
         size = self.encoder.image_size
@@ -184,7 +200,10 @@ class VIPModule(pl.LightningModule):
         permutations = None
         if self.num_negatives:
             drawn = draw_permutations(self.seed, number, count=self.num_negatives, batch=batch)
-            permutations = torch.from_numpy(drawn).to(embeddings.device)
+            permutations = torch.from_numpy(drawn)
+            if embeddings.is_cuda:  # from other memory the host would wait for the device
+                permutations = permutations.pin_memory()
+            permutations = permutations.to(embeddings.device, non_blocking=True)
         settings: dict[str, Any] = {
             "gamma": self.gamma,
             "permutations": permutations,

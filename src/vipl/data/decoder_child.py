@@ -59,15 +59,18 @@ def serve(descriptor: int) -> None:
 
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
     try:
+        start = time.perf_counter()
         result = _decoded(request)
         if isinstance(result, VideoInfo):
             return {"info": asdict(result)}, None
         images = result
+        decoded = time.perf_counter()
         if request["call"] == "sample":
             from vipl.data.augment import crop_and_resize
 
             images = crop_and_resize(images, **_crop_arguments(request["crop"]))
-        return {"shape": images.shape}, images
+        spent_s = {"decode": decoded - start, "resample": time.perf_counter() - decoded}
+        return {"shape": images.shape, "spent_s": spent_s}, images
     except Exception as error:
         kind = next((name for name, type_ in ERRORS.items() if isinstance(error, type_)), "")
         text = str(error) if kind else f"{type(error).__name__}: {error}"

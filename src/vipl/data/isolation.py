@@ -58,10 +58,15 @@ class DecoderProcess:
 
     Args:
         timeout_s: Seconds that one call may take, before the child is killed.
+
+    Attributes:
+        spent_s: Seconds that the child spent on the images of the last call: "decode" and
+            "resample".
     """
 
     def __init__(self, *, timeout_s: float = 30.0) -> None:
         self.timeout_s = timeout_s
+        self.spent_s: dict[str, float] = {}
         self._child: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._calls = 0
@@ -183,6 +188,7 @@ class DecoderProcess:
         numbers = [int(index) for index in indices]
         request = {"call": call, "path": str(path), "indices": numbers, **options}
         reply, data = self._call(request)
+        self.spent_s = reply["spent_s"]
         images: NDArray[np.uint8] = np.frombuffer(data, np.uint8).reshape(reply["shape"])
         return images
 

@@ -110,7 +110,10 @@ class Encoder(nn.Module):
         """
         normalised = (images.float() / 255 - self.mean) / self.std
         normalised = normalised.contiguous(memory_format=torch.channels_last)
-        embeddings: Tensor = self.network(normalised)
+        # Only training may be compiled: other images come in numbers of many sizes, and each
+        # would be compiled anew.
+        network = self.network if self.training else self.network.forward
+        embeddings: Tensor = network(normalised)
         return embeddings
 
     def _measure_output_dim(self) -> int:

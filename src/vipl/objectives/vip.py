@@ -43,10 +43,21 @@ class VIPTerms(NamedTuple):
         return self.attraction + self.repulsion
 
 
-def log_mean_exp(exponents: Tensor, *, epsilon: float) -> Tensor:
-    """Return log(epsilon + mean(exp(exponents))) over all elements, without overflow."""
-    mean = torch.logsumexp(exponents.flatten(), dim=0) - math.log(exponents.numel())
-    return torch.logaddexp(mean, mean.new_tensor(epsilon).log())
+def log_mean_exp(exponents: Tensor, *, epsilon: float, counted: Tensor | None = None) -> Tensor:
+    """Return log(epsilon + mean(exp(exponents))) without overflow.
+
+    Args:
+        exponents: Any shape.
+        epsilon: Added inside the logarithm.
+        counted: bool, the same shape: the elements that the mean runs over; None: all. (To pick
+            them out would make the host wait for a GPU: it must know how many there are.)
+    """
+    if counted is None:
+        mean = torch.logsumexp(exponents.flatten(), dim=0) - math.log(exponents.numel())
+    else:
+        rest = exponents.masked_fill(~counted, -torch.inf)
+        mean = torch.logsumexp(rest.flatten(), dim=0) - counted.sum().log()
+    return torch.logaddexp(mean, torch.full_like(mean, epsilon).log())
 
 
 def residuals(current: Tensor, following: Tensor, *, gamma: float) -> Tensor:
@@ -68,6 +79,7 @@ def vip_terms(
     negative: Tensor | None = None,
     negatives: Negatives = "separate",
     epsilon: float = 1e-8,
+    counted: Tensor | None = None,
 ) -> VIPTerms:
     """Combine distances and residuals into the two terms of the loss.
 
@@ -79,14 +91,19 @@ def vip_terms(
         negatives: "separate" adds a second log-mean-exp over the negatives (the released
             weights were trained so); "joint" puts them into the first one (the paper's text).
         epsilon: Added inside the logarithm.
+        counted: bool, of the shape of `start` and `positive`: which of them there are; None: all.
     """
-    attraction = (1 - gamma) * start.mean()
-    if negative is None:
-        return VIPTerms(attraction, log_mean_exp(positive, epsilon=epsilon))
-    if negatives == "joint":
-        both = torch.cat([positive.flatten(), negative.flatten()])
-        return VIPTerms(attraction, log_mean_exp(both, epsilon=epsilon))
-    repulsion = log_mean_exp(positive, epsilon=epsilon) + log_mean_exp(negative, epsilon=epsilon)
+    if counted is None:
+        attraction = (1 - gamma) * start.mean()
+    else:
+        attraction = (1 - gamma) * (start * counted).sum() / counted.sum()
+    if negative is not None and negatives == "joint":
+        if counted is not None:
+            counted = torch.cat([counted.flatten(), torch.ones_like(negative.flatten()).bool()])
+        positive, negative = torch.cat([positive.flatten(), negative.flatten()]), None
+    repulsion = log_mean_exp(positive, epsilon=epsilon, counted=counted)
+    if negative is not None:
+        repulsion = repulsion + log_mean_exp(negative, epsilon=epsilon)
     return VIPTerms(attraction, repulsion)
 
 
@@ -222,12 +239,13 @@ def dense_terms(
             gamma=gamma,
         )
     return vip_terms(
-        to_current[later],
-        positive[later],
+        to_current,
+        positive,
         gamma=gamma,
         negative=negative,
         negatives=negatives,
         epsilon=epsilon,
+        counted=later,
     )
 
 

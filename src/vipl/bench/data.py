@@ -1,0 +1,86 @@
+"""How fast the data of a configuration come, and what a worker spends its time on."""
+
+import itertools
+import time
+from typing import NamedTuple
+
+from torch.utils.data import DataLoader
+
+from vipl.data.samples import Batch, TrainingSamples
+
+_MIN_BATCHES = 3
+
+
+class DataTimes(NamedTuple):
+    """What the data path brings, with nothing behind it.
+
+    Attributes:
+        clips_per_s: With all workers.
+        images_per_s: With all workers.
+        workers: Processes that load.
+        clip_s: Seconds that one process alone takes for a clip.
+        parts_s: Of these: "decode", "resample", and "transfer", which is all the rest: the way
+            from the decoding process to the batch.
+        failures: Clips that could not be read.
+    """
+
+    clips_per_s: float
+    images_per_s: float
+    workers: int
+    clip_s: float
+    parts_s: dict[str, float]
+    failures: int
+
+
+def time_data(loader: DataLoader[Batch], *, seconds: float) -> DataTimes:
+    """Load batches for some seconds with the loader's workers, then clips one by one.
+
+    Args:
+        loader: Of training batches, without an end.
+        seconds: That each of the two takes, once the workers have started.
+    """
+    clips_per_s, images, failures = _time_workers(loader, seconds)
+    samples = loader.dataset
+    assert isinstance(samples, TrainingSamples)
+    clip_s, parts_s = _time_clips(samples, seconds)
+    return DataTimes(
+        clips_per_s, clips_per_s * images, loader.num_workers, clip_s, parts_s, failures
+    )
+
+
+def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int, int]:
+    """Return clips a second, images of a clip, and clips that could not be read."""
+    batches = iter(loader)
+    # What lies ready when the workers have started was not loaded in the time that is measured.
+    for _ in range(loader.num_workers * (loader.prefetch_factor or 0) + 1):
+        next(batches)
+    clips = number = failures = images = 0
+    start = time.perf_counter()
+    while number < _MIN_BATCHES or time.perf_counter() - start < seconds:
+        batch = next(batches)
+        number += 1
+        failures += len(batch.failures)
+        clips += len(batch.frames)
+        if batch.frames.numel():
+            images = batch.frames[0].flatten(0, -4).shape[0]
+    return clips / (time.perf_counter() - start), images, failures
+
+
+def _time_clips(samples: TrainingSamples, seconds: float) -> tuple[float, dict[str, float]]:
+    """Return seconds a clip in this process, and those of its parts."""
+    process = samples.reader.process
+    samples[0]  # starts the decoding process
+    parts = {"decode": 0.0, "resample": 0.0, "transfer": 0.0}
+    clips, begin = 0, time.perf_counter()
+    for number in itertools.count(1):
+        start = time.perf_counter()
+        batch = samples[number]
+        elapsed = time.perf_counter() - start
+        if not batch.failures:
+            clips += 1
+            for part, spent in process.spent_s.items():
+                parts[part] += spent
+            parts["transfer"] += elapsed - sum(process.spent_s.values())
+        if clips and time.perf_counter() - begin > seconds:
+            break
+    return sum(parts.values()) / clips, {part: total / clips for part, total in parts.items()}

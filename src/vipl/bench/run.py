@@ -1,0 +1,47 @@
+"""A user's own configuration, built for measuring: nothing is written, validated or saved."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.cli import LightningCLI
+from torch.utils.data import DataLoader
+
+from vipl.bench.step_timer import StepTimer, StepTimes
+from vipl.data.samples import Batch
+from vipl.fit import FitCLI
+
+_ENDLESS = 10**9
+_MEASURING: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "limit_val_batches": 0,
+    "max_steps": -1,
+    "max_epochs": -1,
+    "max_time": None,
+    "min_steps": None,
+    "min_epochs": None,
+}
+
+
+class BenchCLI(FitCLI):
+    """Checks and builds a configuration as `vipl fit` does."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build a trainer that writes nothing; callbacks are those that are given."""
+        return LightningCLI.instantiate_trainer(self, **{"callbacks": [], **kwargs, **_MEASURING})
+
+    def loader(self) -> DataLoader[Batch]:
+        """Return the training batches of the configuration, without an end."""
+        self.datamodule.steps_per_epoch = _ENDLESS
+        self.datamodule.trainer = self.trainer
+        return self.datamodule.train_dataloader()
+
+    def time_steps(self, batches: Iterable[Batch], *, warmup: int, steps: int) -> StepTimes:
+        """Train on the batches, and return what a step took."""
+        timer = StepTimer(warmup=warmup, steps=steps)
+        callbacks: list[Callback] = [timer]
+        self.instantiate_trainer(callbacks=callbacks).fit(self.model, batches)
+        return timer.result()
