@@ -87,13 +87,16 @@ def test_killed_it_leaves_neither_worker_nor_torn_file(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_a_detour_leaves_the_object_alone(env: KitchenEnv) -> None:
+@pytest.mark.parametrize("knock", [False, True])
+def test_a_detour_leaves_the_object_alone(env: KitchenEnv, knock: bool) -> None:
     demo = next(demo for demo in load_index() if demo.task_name == TASK)
-    states, actions = detour(env, demo.arrays["qpos"][::-1, :9], np.random.default_rng(0))
+    poses, rng = demo.arrays["qpos"][::-1, :9], np.random.default_rng(0)
+    states, actions = detour(env, poses, rng, knock=knock)
     qpos = env.qpos(states)
     assert len(actions) == len(states) - 1
     np.testing.assert_allclose(qpos[:, env.task.qpos_index], env.task.start, atol=0.03)
     assert np.ptp(qpos[:, :ARM_JOINTS], axis=0).max() > 0.3
+    assert (np.abs(qpos - qpos[0])[-1, 9:].max() > 0.1) == knock
     np.testing.assert_array_equal(env.rollout(states[0], actions[None])[0], states[1:])
 
 

@@ -117,7 +117,9 @@ def test_some_recoveries_begin_near_where_demonstrations_end(task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "demo", [demo for demo in INDEX if demo.kind == "detour"], ids=lambda demo: demo.name
+    "demo",
+    [demo for demo in INDEX if demo.kind in ("detour", "knock")],
+    ids=lambda demo: demo.name,
 )
 def test_a_detour_goes_elsewhere_before_it_touches_the_object(demo: Demonstration) -> None:
     qpos = demo.arrays["qpos"]

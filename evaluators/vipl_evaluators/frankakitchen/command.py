@@ -45,6 +45,10 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="a task, the arm first going by poses that are of no use (0)",
     )  # fmt: skip
     generate.add_argument(
+        "--knocks", type=int, default=0, metavar="N",
+        help="a task, detours on which the arm pushes something else away (0)",
+    )  # fmt: skip
+    generate.add_argument(
         "--attempts", type=int, default=5, metavar="N",
         help="at each, with ever more samples (5)",
     )  # fmt: skip
@@ -61,7 +65,9 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
-    export.add_argument("--kinds", nargs="+", metavar="KIND", help="start, recovery, detour (all)")
+    export.add_argument(
+        "--kinds", nargs="+", metavar="KIND", help="start, recovery, detour, knock (all)"
+    )
     _add_folder(export)
     export.set_defaults(run=_export)
 
@@ -88,6 +94,7 @@ def _generate(args: argparse.Namespace) -> None:
         starts=args.starts,
         recoveries=args.recoveries,
         detours=args.detours,
+        knocks=args.knocks,
         attempts=args.attempts,
         workers=args.workers,
     )
