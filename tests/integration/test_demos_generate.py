@@ -14,7 +14,7 @@ from vipl.cli import main
 from vipl_evaluators.frankakitchen import demonstrations
 from vipl_evaluators.frankakitchen.demonstrations import KINDS, load_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
-from vipl_evaluators.frankakitchen.generate import detour
+from vipl_evaluators.frankakitchen.generate import detour, recovery_start
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 SHIPPED = Path(demonstrations.__file__).parent / "data"
@@ -85,6 +85,16 @@ def test_killed_it_leaves_neither_worker_nor_torn_file(tmp_path: Path) -> None:
     process.kill()
     process.communicate(timeout=10)  # returns when nobody holds the pipe any more
     assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+def test_a_recovery_begins_where_the_task_does_or_halfway(env: KitchenEnv, halfway: bool) -> None:
+    demo = next(demo for demo in load_index() if demo.task_name == TASK)
+    poses, rng = demo.arrays["qpos"][::-1, :9], np.random.default_rng(0)
+    state = recovery_start(env, poses, rng, halfway=halfway)
+    way = abs(env.task.start - env.task.goal) / env.task.joint_range
+    left = float(env.object_error(state)) / way
+    assert 0.25 < left < 0.75 if halfway else left > 0.97
 
 
 @pytest.mark.parametrize("knock", [False, True])

@@ -49,6 +49,10 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="a task, detours on which the arm pushes something else away (0)",
     )  # fmt: skip
     generate.add_argument(
+        "--halfway", type=int, default=0, metavar="N",
+        help="a task, recoveries in which a part of the object's way is done (0)",
+    )  # fmt: skip
+    generate.add_argument(
         "--attempts", type=int, default=5, metavar="N",
         help="at each, with ever more samples (5)",
     )  # fmt: skip
@@ -66,7 +70,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     export.add_argument(
-        "--kinds", nargs="+", metavar="KIND", help="start, recovery, detour, knock (all)"
+        "--kinds", nargs="+", metavar="KIND", help="start, recovery, detour, knock, halfway (all)"
     )
     _add_folder(export)
     export.set_defaults(run=_export)
@@ -95,6 +99,7 @@ def _generate(args: argparse.Namespace) -> None:
         recoveries=args.recoveries,
         detours=args.detours,
         knocks=args.knocks,
+        halfway=args.halfway,
         attempts=args.attempts,
         workers=args.workers,
     )
