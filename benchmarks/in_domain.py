@@ -49,32 +49,18 @@ def vipl(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "vipl.cli", *map(str, arguments)], check=True)
 
 
-def train(
-    folder: Path, tasks: list[str], cameras: list[str], setting: Setting, args: argparse.Namespace
-) -> Path:
-    """Train an encoder on the demonstrations of some tasks; return its run's folder."""
+def train(folder: Path, settings: dict[str, Setting], args: argparse.Namespace) -> Path:
+    """Train an encoder on tasks, each for its steps, through all their cameras; return its run."""
     run, demos = folder / "run", folder / "demos"
     if not (run / "encoder").is_dir():
-        vipl("demos", "render", "--out", demos, "--tasks", *tasks, "--cameras", *cameras,
-             "--size", RENDERED_SIZE)  # fmt: skip
+        cameras, sizes, steps = zip(*settings.values(), strict=True)
+        vipl("demos", "render", "--out", demos, "--tasks", *settings,
+             "--cameras", *sorted(set(cameras)), "--size", RENDERED_SIZE)  # fmt: skip
         vipl("fit", "--config", FIT, f"data.manifest={demos / 'manifest.parquet'}",
              f"run_dir={run}", "overwrite=true", f"trainer.precision={args.precision}",
-             f"model.encoder.image_size={setting.image_size}",
-             f"trainer.max_steps={setting.steps}",
+             f"model.encoder.image_size={max(sizes)}", f"trainer.max_steps={sum(steps)}",
              f"trainer.accelerator={'cpu' if args.device == 'cpu' else 'gpu'}")  # fmt: skip
     return run
-
-
-def train_together(settings: dict[str, Setting], args: argparse.Namespace) -> Path:
-    """Train one encoder on all tasks through all their cameras; return its run's folder."""
-    usual = Setting()
-    joint = Setting(
-        camera="all",
-        image_size=args.image_size or usual.image_size,
-        steps=(args.steps or usual.steps) * len(settings),
-    )
-    cameras = sorted({setting.camera for setting in settings.values()})
-    return train(args.out / "together", list(settings), cameras, joint, args)
 
 
 def plan(name: str, run: Path, task: str, camera: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -108,14 +94,17 @@ def main() -> None:
     args = parser.parse_args()
     given = {name: getattr(args, name) for name in Setting._fields}
     given = {name: value for name, value in given.items() if value is not None}
-    settings = {task: SETTINGS.get(task, Setting())._replace(**given) for task in args.tasks}
+    own = {task: SETTINGS.get(task, Setting()) for task in args.tasks}
+    if args.together:
+        own = {task: Setting(setting.camera) for task, setting in own.items()}
+    settings = {task: setting._replace(**given) for task, setting in own.items()}
     rows: dict[str, dict[str, Any]] = {}
     for task, setting in settings.items():
         name = f"{task}-{setting.camera}"
         if args.together:
-            run, name = train_together(settings, args), f"together-{name}"
+            run, name = train(args.out / "together", settings, args), f"together-{name}"
         else:
-            run = train(args.out / name, [task], [setting.camera], setting, args)
+            run = train(args.out / name, {task: setting}, args)
         variants = plan(name, run, task, setting.camera, args)
         rows[name] = {
             label: {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vipl.cli import main
+from vipl.control.environment import Floats
 from vipl_evaluators.frankakitchen import demonstrations
 from vipl_evaluators.frankakitchen.demonstrations import KINDS, load_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
@@ -87,11 +88,15 @@ def test_killed_it_leaves_neither_worker_nor_torn_file(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def poses() -> Floats:
+    """Robot poses [K, 9] of a demonstration, the last first."""
+    demo = next(demo for demo in load_index() if demo.task_name == TASK)
+    return demo.arrays["qpos"][::-1, :9]
+
+
 @pytest.mark.parametrize("halfway", [False, True])
 def test_a_recovery_begins_where_the_task_does_or_halfway(env: KitchenEnv, halfway: bool) -> None:
-    demo = next(demo for demo in load_index() if demo.task_name == TASK)
-    poses, rng = demo.arrays["qpos"][::-1, :9], np.random.default_rng(0)
-    state = recovery_start(env, poses, rng, halfway=halfway)
+    state = recovery_start(env, poses(), np.random.default_rng(0), halfway=halfway)
     way = abs(env.task.start - env.task.goal) / env.task.joint_range
     left = float(env.object_error(state)) / way
     assert 0.25 < left < 0.75 if halfway else left > 0.97
@@ -99,9 +104,7 @@ def test_a_recovery_begins_where_the_task_does_or_halfway(env: KitchenEnv, halfw
 
 @pytest.mark.parametrize("knock", [False, True])
 def test_a_detour_leaves_the_object_alone(env: KitchenEnv, knock: bool) -> None:
-    demo = next(demo for demo in load_index() if demo.task_name == TASK)
-    poses, rng = demo.arrays["qpos"][::-1, :9], np.random.default_rng(0)
-    states, actions = detour(env, poses, rng, knock=knock)
+    states, actions = detour(env, poses(), np.random.default_rng(0), knock=knock)
     qpos = env.qpos(states)
     assert len(actions) == len(states) - 1
     np.testing.assert_allclose(qpos[:, env.task.qpos_index], env.task.start, atol=0.03)

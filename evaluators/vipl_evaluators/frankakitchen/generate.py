@@ -237,7 +237,7 @@ def _wander(
         aim = pose[:ARM_JOINTS] + rng.uniform(-1, 1, ARM_JOINTS) * _DETOUR_RADIANS
         way, steps = _move(env, states[-1], aim)
         hit = free and _others_moved(env, way).max() > _KNOCKED
-        if _object_moved(env, way).max() < _TOUCHED and not hit:
+        if _object_moved(env, way, env.task.start).max() < _TOUCHED and not hit:
             states, actions = np.concatenate([states, way]), np.concatenate([actions, steps])
             found += 1
             if found == _DETOUR_POSES:
@@ -257,16 +257,16 @@ def _move(env: KitchenEnv, state: Floats, aim: Floats) -> tuple[Floats, Floats]:
     return np.array(states), np.array(actions)
 
 
-def _object_moved(env: KitchenEnv, states: Floats, start: float | None = None) -> Floats:
-    """Return how far the object is from where the task begins, as a share of its range."""
+def _object_moved(env: KitchenEnv, states: Floats, place: float) -> Floats:
+    """Return how far the object is from a place of its joint, as a share of its range."""
     position = env.qpos(states)[..., env.task.qpos_index]
-    start = env.task.start if start is None else start
-    return np.asarray(np.abs(position - start) / env.task.joint_range)
+    return np.asarray(np.abs(position - place) / env.task.joint_range)
 
 
 def _others_moved(env: KitchenEnv, states: Floats) -> Floats:
-    """Return how far each of the kitchen's joints is from the usual start."""
-    return np.asarray(np.abs(env.qpos(states) - env.start_qpos())[..., ROBOT_JOINTS:])
+    """Return how far the kitchen's other joints are from the usual start."""
+    moved = np.abs(env.qpos(states) - env.start_qpos())
+    return np.delete(moved, [*range(ROBOT_JOINTS), env.task.qpos_index], axis=-1)
 
 
 def recovery_start(
@@ -298,8 +298,8 @@ def recovery_start(
         qpos[env.task.qpos_index] = place
         qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
         settled = env.rollout(env.state(qpos), np.zeros((1, 6, env.action_size)))[0, -1]
-        others = np.delete(_others_moved(env, settled), env.task.qpos_index - ROBOT_JOINTS)
-        moved = _object_moved(env, settled, place) > _TOUCHED or others.max() > _KNOCKED
+        moved = _object_moved(env, settled, place) > _TOUCHED
+        moved = moved or _others_moved(env, settled).max() > _KNOCKED
         still = np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() < 0.5
         if still and not moved:
             return env.state(env.qpos(settled), env.qvel(settled))
