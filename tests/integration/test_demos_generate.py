@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from vipl.cli import main
+from vipl.control.environment import Floats
 from vipl_evaluators.frankakitchen import demonstrations
 from vipl_evaluators.frankakitchen.demonstrations import KINDS, load_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
-from vipl_evaluators.frankakitchen.generate import detour
+from vipl_evaluators.frankakitchen.generate import detour, recovery_start
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 SHIPPED = Path(demonstrations.__file__).parent / "data"
@@ -87,13 +88,28 @@ def test_killed_it_leaves_neither_worker_nor_torn_file(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_a_detour_leaves_the_object_alone(env: KitchenEnv) -> None:
+def poses() -> Floats:
+    """Robot poses [K, 9] of a demonstration, the last first."""
     demo = next(demo for demo in load_index() if demo.task_name == TASK)
-    states, actions = detour(env, demo.arrays["qpos"][::-1, :9], np.random.default_rng(0))
+    return demo.arrays["qpos"][::-1, :9]
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+def test_a_recovery_begins_where_the_task_does_or_halfway(env: KitchenEnv, halfway: bool) -> None:
+    state = recovery_start(env, poses(), np.random.default_rng(0), halfway=halfway)
+    way = abs(env.task.start - env.task.goal) / env.task.joint_range
+    left = float(env.object_error(state)) / way
+    assert 0.25 < left < 0.75 if halfway else left > 0.97
+
+
+@pytest.mark.parametrize("knock", [False, True])
+def test_a_detour_leaves_the_object_alone(env: KitchenEnv, knock: bool) -> None:
+    states, actions = detour(env, poses(), np.random.default_rng(0), knock=knock)
     qpos = env.qpos(states)
     assert len(actions) == len(states) - 1
     np.testing.assert_allclose(qpos[:, env.task.qpos_index], env.task.start, atol=0.03)
     assert np.ptp(qpos[:, :ARM_JOINTS], axis=0).max() > 0.3
+    assert (np.abs(qpos - qpos[0])[-1, 9:].max() > 0.1) == knock
     np.testing.assert_array_equal(env.rollout(states[0], actions[None])[0], states[1:])
 
 

@@ -33,17 +33,16 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate = actions.add_parser("generate", help="plan new ones, on the true state")
     generate.add_argument("--out", type=Path, required=True, metavar="DIR")
     generate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
-    generate.add_argument(
-        "--starts", type=int, default=4, metavar="N", help="a task, from the usual start (4)"
-    )
-    generate.add_argument(
-        "--recoveries", type=int, default=4, metavar="N",
-        help="a task, the arm starting elsewhere, mostly near where it ends (4)",
-    )  # fmt: skip
-    generate.add_argument(
-        "--detours", type=int, default=0, metavar="N",
-        help="a task, the arm first going by poses that are of no use (0)",
-    )  # fmt: skip
+    for kind, count, text in (
+        ("starts", 4, "from the usual start"),
+        ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
+        ("detours", 0, "the arm first going by poses that are of no use"),
+        ("knocks", 0, "detours on which the arm pushes something else away"),
+        ("halfway", 0, "recoveries in which a part of the object's way is done"),
+    ):
+        generate.add_argument(
+            f"--{kind}", type=int, default=count, metavar="N", help=f"a task, {text} ({count})"
+        )
     generate.add_argument(
         "--attempts", type=int, default=5, metavar="N",
         help="at each, with ever more samples (5)",
@@ -61,7 +60,9 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
-    export.add_argument("--kinds", nargs="+", metavar="KIND", help="start, recovery, detour (all)")
+    export.add_argument(
+        "--kinds", nargs="+", metavar="KIND", help="start, recovery, detour, knock, halfway (all)"
+    )
     _add_folder(export)
     export.set_defaults(run=_export)
 
@@ -88,6 +89,8 @@ def _generate(args: argparse.Namespace) -> None:
         starts=args.starts,
         recoveries=args.recoveries,
         detours=args.detours,
+        knocks=args.knocks,
+        halfway=args.halfway,
         attempts=args.attempts,
         workers=args.workers,
     )

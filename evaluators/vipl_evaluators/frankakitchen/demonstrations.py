@@ -20,7 +20,7 @@ from vipl_evaluators.frankakitchen.tasks import TASKS, Task
 FPS_HZ = 12.5
 """One state an action: 40 simulation steps of 2 ms."""
 
-KINDS = ("start", "recovery", "detour")
+KINDS = ("start", "recovery", "detour", "knock", "halfway")
 
 _FOLDER = Path(__file__).parent / "data"
 _HOLD_OUT_EVERY = 4
@@ -35,7 +35,9 @@ class Demonstration:
         task_name: A key of `TASKS`.
         kind: "start": from the usual start pose; "recovery": the arm starts elsewhere, near the
             goal's own pose for instance, with the object untouched; "detour": from the usual
-            start pose, the arm first goes by poses that are of no use.
+            start pose, the arm first goes by poses that are of no use; "knock": a detour on which
+            it pushes something else away; "halfway": a recovery in which the object has gone a part
+            of its way.
         frames: T + 1, number of states.
         first_success: First state in which the task is solved.
         split: "train" or "val"; every fourth of each kind is held out.

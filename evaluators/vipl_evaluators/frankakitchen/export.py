@@ -46,7 +46,7 @@ def export_demonstrations(
     Args:
         out: Folder of Minari data sets, None for Minari's own.
         tasks: Names, or None for all twelve.
-        kinds: Some of "start", "recovery" and "detour", or None for all.
+        kinds: Some of `KINDS`, or None for all.
         folder: Of demonstrations that `vipl demos generate` made, None for the package's.
 
     Returns:

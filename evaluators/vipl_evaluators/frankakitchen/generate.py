@@ -34,6 +34,8 @@ _CLOSE_ENOUGH = 0.03  # object error, as a share of the joint's range: no need t
 # turns to the next after so many steps.
 _DETOUR_POSES, _DETOUR_RADIANS, _DETOUR_STEPS = 3, 0.6, 14
 _TOUCHED = 0.03  # movement of the object, as a share of the joint's range
+_HALFWAY = (0.3, 0.7)  # of the way is left: not so near the goal that the task counts as solved
+_KNOCKED = 0.1  # movement of anything else: metres, radians, or parts of a quaternion
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Job:
         task_name: A key of `TASKS`.
         kind: One of `KINDS`.
         index: Its number among those of its task and kind.
-        poses: Robot poses [K, 9] of demonstrations of the task, for recoveries and detours; the
+        poses: Robot poses [K, 9] of demonstrations of the task, for all kinds but starts; the
             first is that of a last state.
         output: The file to write.
         attempts: How often to try.
@@ -70,6 +72,8 @@ def generate_demonstrations(
     starts: int = 4,
     recoveries: int = 4,
     detours: int = 0,
+    knocks: int = 0,
+    halfway: int = 0,
     attempts: int = len(_ATTEMPTS),
     workers: int = 1,
 ) -> Path:
@@ -87,6 +91,11 @@ def generate_demonstrations(
         detours: How many a task in which the arm, from the usual start pose, first goes by poses
             of no use, also far from any that solve the task. Without them a planner finds poses
             of which the encoder saw nothing, and takes them for progress.
+        knocks: How many a task that are detours on which the arm pushes something else away, the
+            kettle mostly. Without them a planner finds that it can change the picture so.
+        halfway: How many a task that are recoveries in which a part of the object's way is done.
+            Without them an encoder may see the last part for a few frames only, and takes an
+            object that is nearly there for one that is.
         attempts: How often to try each, with more samples every time.
         workers: Processes.
 
@@ -97,13 +106,13 @@ def generate_demonstrations(
         UserError: If a name is unknown, or a demonstration could not be made.
     """
     names = choose("task", tasks, list(TASKS))
-    if min(starts, workers) < 1 or min(recoveries, detours) < 0:
+    if min(starts, workers) < 1 or min(recoveries, detours, knocks, halfway) < 0:
         raise UserError("--starts and --workers must be 1 or more, the others 0 or more")
     if not 1 <= attempts <= len(_ATTEMPTS):
         raise UserError(f"--attempts must be 1 to {len(_ATTEMPTS)}")
     make_index = partial(write_index, out, cache(describe))
     unsolved = []
-    for kind, number in zip(KINDS, (starts, recoveries, detours), strict=True):
+    for kind, number in zip(KINDS, (starts, recoveries, detours, knocks, halfway), strict=True):
         jobs = [
             Job(name, kind, index, _poses(out, name, kind), path, attempts)
             for index in range(number)
@@ -177,16 +186,31 @@ def make_demonstration(job: Job) -> bool:
 
 def _begin(env: KitchenEnv, job: Job, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Return what precedes the planner's part: states [K + 1, S] and actions [K, A]."""
-    if job.kind == "detour":
-        return detour(env, job.poses, rng)
-    start = env.start_state() if job.kind == "start" else recovery_start(env, job.poses, rng)
+    if job.kind in ("detour", "knock"):
+        return detour(env, job.poses, rng, knock=job.kind == "knock")
+    if job.kind == "start":
+        start = env.start_state()
+    else:
+        start = recovery_start(env, job.poses, rng, halfway=job.kind == "halfway")
     return start[None], np.empty((0, env.action_size))
 
 
 def detour(
-    env: KitchenEnv, poses: Floats | None, rng: np.random.Generator, *, trials: int = 100
+    env: KitchenEnv,
+    poses: Floats | None,
+    rng: np.random.Generator,
+    *,
+    knock: bool = False,
+    trials: int = 100,
 ) -> tuple[Floats, Floats]:
-    """Move the arm from its usual start by some poses, and nothing else.
+    """Move the arm from its usual start by some poses, the object untouched.
+
+    Args:
+        env: Of the task.
+        poses: Robot poses [K, 9] to draw from.
+        rng: That draws.
+        knock: Push something else away; otherwise, nothing else is touched either.
+        trials: How many poses to try, and with `knock` how many ways.
 
     Returns:
         States [K + 1, S] and actions [K, A].
@@ -196,13 +220,24 @@ def detour(
     """
     if poses is None:
         raise UserError(f"{env.task.name}: detours need a start demonstration, make that first")
+    for _ in range(trials if knock else 1):
+        states, actions = _wander(env, poses, rng, free=not knock, trials=trials)
+        if not knock or _others_moved(env, states[-1]).max() > _KNOCKED:
+            return states, actions
+    raise UserError(f"{env.task.name}: nothing else was pushed away on {trials} ways")
+
+
+def _wander(
+    env: KitchenEnv, poses: Floats, rng: np.random.Generator, *, free: bool, trials: int
+) -> tuple[Floats, Floats]:
     states, actions = env.start_state()[None], np.empty((0, env.action_size))
     found = 0
     for _ in range(trials):
         pose = poses[0] if rng.random() < 1 / 2 else poses[rng.integers(len(poses))]
         aim = pose[:ARM_JOINTS] + rng.uniform(-1, 1, ARM_JOINTS) * _DETOUR_RADIANS
         way, steps = _move(env, states[-1], aim)
-        if _object_moved(env, way).max() < _TOUCHED and _others_moved(env, way).max() < 0.1:
+        hit = free and _others_moved(env, way).max() > _KNOCKED
+        if _object_moved(env, way, env.task.start).max() < _TOUCHED and not hit:
             states, actions = np.concatenate([states, way]), np.concatenate([actions, steps])
             found += 1
             if found == _DETOUR_POSES:
@@ -222,38 +257,49 @@ def _move(env: KitchenEnv, state: Floats, aim: Floats) -> tuple[Floats, Floats]:
     return np.array(states), np.array(actions)
 
 
-def _object_moved(env: KitchenEnv, states: Floats) -> Floats:
-    """Return how far the object is from where the task begins, as a share of its range."""
+def _object_moved(env: KitchenEnv, states: Floats, place: float) -> Floats:
+    """Return how far the object is from a place of its joint, as a share of its range."""
     position = env.qpos(states)[..., env.task.qpos_index]
-    return np.asarray(np.abs(position - env.task.start) / env.task.joint_range)
+    return np.asarray(np.abs(position - place) / env.task.joint_range)
 
 
 def _others_moved(env: KitchenEnv, states: Floats) -> Floats:
-    """Return how far each of the kitchen's joints is from the usual start."""
-    return np.asarray(np.abs(env.qpos(states) - env.start_qpos())[..., ROBOT_JOINTS:])
+    """Return how far the kitchen's other joints are from the usual start."""
+    moved = np.abs(env.qpos(states) - env.start_qpos())
+    return np.delete(moved, [*range(ROBOT_JOINTS), env.task.qpos_index], axis=-1)
 
 
 def recovery_start(
-    env: KitchenEnv, poses: Floats | None, rng: np.random.Generator, *, trials: int = 100
+    env: KitchenEnv,
+    poses: Floats | None,
+    rng: np.random.Generator,
+    *,
+    halfway: bool = False,
+    trials: int = 100,
 ) -> Floats:
     """Return a state [S] with the arm elsewhere and the object where the task begins.
 
-    In two of three the arm is near the pose in which a demonstration ends, else near any pose
-    of one. It stands still, and settling for half a second does not move the object.
+    With `halfway`, the object has gone a part of its way. In two of three the arm is near the pose
+    in which a demonstration ends, else near any pose of one. It stands still, and settling for half
+    a second does not move the object.
 
     Raises:
         UserError: If no such state is found, or there are no poses to start from.
     """
     if poses is None:
         raise UserError(f"{env.task.name}: recoveries need a start demonstration, make that first")
-    noise = 0.1
+    noise, goal = 0.1, env.task.goal
+    left = rng.uniform(*_HALFWAY) if halfway else 1.0
+    place = goal + left * (env.task.start - goal)
     for _ in range(trials):
         pose = poses[0] if rng.random() < 2 / 3 else poses[rng.integers(len(poses))]
         qpos = env.start_qpos()
         qpos[: ROBOT_JOINTS - 2] = pose[:-2] + rng.normal(scale=noise, size=ROBOT_JOINTS - 2)
+        qpos[env.task.qpos_index] = place
         qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
         settled = env.rollout(env.state(qpos), np.zeros((1, 6, env.action_size)))[0, -1]
-        moved = _object_moved(env, settled) > _TOUCHED or _others_moved(env, settled).max() > 0.1
+        moved = _object_moved(env, settled, place) > _TOUCHED
+        moved = moved or _others_moved(env, settled).max() > _KNOCKED
         still = np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() < 0.5
         if still and not moved:
             return env.state(env.qpos(settled), env.qvel(settled))
