@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vipl._version import __version__
-from vipl.data.arguments import add_manifest
+from vipl.data.arguments import add_manifest, add_prepare
 from vipl.errors import UserError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_fit, add_bench, add_eval, add_manifest, add_curves):
+    for add in (add_fit, add_bench, add_eval, add_manifest, add_prepare, add_curves):
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
         add_plugin(commands, plugin)

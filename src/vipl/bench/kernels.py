@@ -2,14 +2,15 @@
 
 import re
 import warnings
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch.autograd import DeviceType
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 
 from vipl.data.samples import Batch
@@ -89,7 +90,7 @@ class KernelProfiler(Callback):
         """Return what the steps were spent on, once training has ended."""
         kernels = [
             (event.name, event.time_range.start, event.time_range.end)
-            for event in self._profile.events() or ()
+            for event in self._profile.events() or ()  # type: ignore[no-untyped-call]
             if event.device_type == DeviceType.CUDA and not _ANNOTATION.match(event.name)
         ]
         return summarise(kernels, steps=self.steps)
@@ -103,19 +104,23 @@ def summarise(kernels: list[tuple[str, float, float]], *, steps: int) -> KernelP
         steps: In which they ran.
     """
     span = max(end for _, _, end in kernels) - min(start for _, start, _ in kernels)
-    kinds: Counter[str] = Counter()
-    names: Counter[str] = Counter()
+    kinds: defaultdict[str, float] = defaultdict(float)
+    names: defaultdict[str, float] = defaultdict(float)
     for name, start, end in kernels:
-        kinds[kind_of(name)] += end - start  # type: ignore[assignment]
-        names[name] += end - start  # type: ignore[assignment]
+        kinds[kind_of(name)] += end - start
+        names[name] += end - start
     kinds[IDLE] = max(0, span - sum(kinds.values()))
     unit = 1e-6 / steps
     return KernelProfile(
         step_s=span * unit,
-        kinds_s={kind: time * unit for kind, time in kinds.most_common()},
-        kernels_s={name: time * unit for name, time in names.most_common(12)},
+        kinds_s={kind: time * unit for kind, time in _greatest(kinds)},
+        kernels_s={name: time * unit for name, time in _greatest(names)[:12]},
         launches=len(kernels) / steps,
     )
+
+
+def _greatest(times: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(times.items(), key=lambda item: -item[1])
 
 
 def kind_of(name: str) -> str:

@@ -37,7 +37,8 @@ class BenchCLI(FitCLI):
         """Return the training batches of the configuration, without an end."""
         self.datamodule.steps_per_epoch = _ENDLESS
         self.datamodule.trainer = self.trainer
-        return self.datamodule.train_dataloader()
+        loader: DataLoader[Batch] = self.datamodule.train_dataloader()
+        return loader
 
     def time_steps(self, batches: Iterable[Batch], *, warmup: int, steps: int) -> StepTimes:
         """Train on the batches, and return what a step took."""

@@ -143,7 +143,7 @@ class StepTimer(Callback):
         if not embeddings.requires_grad:  # validation
             return
         self._marks[-1]["embedded"] = self._mark()
-        embeddings.register_hook(self._embedding_gradients)
+        embeddings.register_hook(self._embedding_gradients)  # type: ignore[no-untyped-call]
 
     def _embedding_gradients(self, gradient: Tensor) -> None:
         self._marks[-1]["embedding gradients"] = self._mark()
@@ -151,7 +151,7 @@ class StepTimer(Callback):
     def _mark(self) -> _Mark:
         if self._device.type != "cuda":
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 

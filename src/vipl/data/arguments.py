@@ -1,4 +1,7 @@
-"""The arguments of `vipl manifest`, on the command line and in recipes. Imports nothing heavy."""
+"""The arguments of `vipl manifest` and `vipl prepare`, on the command line and in recipes.
+
+Imports nothing heavy.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -10,6 +13,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Add: TypeAlias = Callable[..., argparse.Action]
 
 SOURCES = ("folder", "frames", "ego4d", "epic_kitchens", "ssv2")
+FORMAT_NAMES = ("jpeg", "h264", "h264_intra")
+DEFAULT_FORMAT = "jpeg"
 _EXECUTION = ("workers", "timeout_s")
 """What changes how a manifest is made and not what it holds."""
 
@@ -36,6 +41,29 @@ def add_manifest(commands: Commands) -> None:
     _allow_missing(check.add_argument, "check the files that are there")
     _execution(check.add_argument)
     check.set_defaults(run=_lazy("check"))
+
+
+def add_prepare(commands: Commands) -> None:
+    """Add `vipl prepare`."""
+    parser = commands.add_parser(
+        "prepare",
+        help="bring a manifest's clips to a format made for random access",
+        description="Write each clip of a manifest to a small file of its own, made for random "
+        "access, verify it, and write a manifest of these. The originals are only read. Called "
+        "again, it goes on where it was stopped.",
+    )
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, metavar="M.parquet")
+    add("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to go on with")
+    add("--root", type=Path, help="folder of the videos (as the manifest says)")
+    add("--format", default=DEFAULT_FORMAT, choices=FORMAT_NAMES, help="(%(default)s)")
+    add("--short-side", type=int, default=256, metavar="PX", help="of the frames (256)")
+    add("--shard", default="0/1", metavar="I/N", help="do one of N shares, counted from 0")
+    add("--launcher", choices=("local", "ray"), default="local", help="(%(default)s)")
+    _allow_missing(add, "leave out clips whose files are not there")
+    add("--workers", type=int, default=None, help="processes (one a core)")
+    add("--timeout", type=float, default=600.0, dest="timeout_s", help="seconds for a clip (600)")
+    parser.set_defaults(run=_lazy("run", module="vipl.data.prepare_command"))
 
 
 def add_sources(sources: Commands) -> None:
@@ -125,8 +153,10 @@ def settings_of(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
     return settings, {name: getattr(args, name) for name in _EXECUTION if hasattr(args, name)}
 
 
-def _lazy(function: str) -> Callable[[argparse.Namespace], None]:
+def _lazy(
+    function: str, *, module: str = "vipl.data.commands"
+) -> Callable[[argparse.Namespace], None]:
     def run(args: argparse.Namespace) -> None:
-        getattr(import_module("vipl.data.commands"), function)(args)
+        getattr(import_module(module), function)(args)
 
     return run

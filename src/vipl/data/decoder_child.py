@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ def serve(descriptor: int) -> None:
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
     try:
         start = time.perf_counter()
+        if request["call"] == "transcode":
+            return {"bytes": _transcoded(request)}, None
         result = _decoded(request)
         if isinstance(result, VideoInfo):
             return {"info": asdict(result)}, None
@@ -71,10 +74,24 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] 
             images = crop_and_resize(images, **_crop_arguments(request["crop"]))
         spent_s = {"decode": decoded - start, "resample": time.perf_counter() - decoded}
         return {"shape": images.shape, "spent_s": spent_s}, images
+    except OSError as error:  # the disk's refusal to take what was made, no fault of the video
+        return {"kind": "OSError", "errno": error.errno, "error": str(error.strerror)}, None
     except Exception as error:
         kind = next((name for name, type_ in ERRORS.items() if isinstance(error, type_)), "")
         text = str(error) if kind else f"{type(error).__name__}: {error}"
         return {"kind": kind or "RuntimeError", "error": text}, None
+
+
+def _transcoded(request: Mapping[str, Any]) -> int:
+    from vipl.data.transcode import transcode
+
+    options = {name: value for name, value in request.items() if name != "call"}
+    try:
+        return transcode(**{**options, "out": Path(request["out"])})
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise VideoError(f"{request['path']}: {type(error).__name__}: {error}") from error
 
 
 def _crop_arguments(crop: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from vipl.data.containers import Header, VideoError
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 _FIELD = re.compile(r"%(?:0(\d+))?d")
-# What Pillow raises for pictures that are damaged, or no pictures at all.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for pictures that are damaged, or no pictures at all."""
 
 
 def is_frame_folder(path: str | Path) -> bool:
@@ -79,7 +79,7 @@ def picture_size(file: Path) -> tuple[int, int]:
         with Image.open(file) as image:
             width, height = image.size
             return width, height
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refusal(file, error) from error
 
 
@@ -101,7 +101,7 @@ def read_picture(file: Path, *, short_side: int | None = None) -> NDArray[np.uin
             size = scaled(image.width, image.height, short_side)
             image.draft("RGB", size)
             picture = image.convert("RGB")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refusal(file, error) from error
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BILINEAR)

@@ -18,11 +18,11 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,12 @@ serve(int(sys.argv[1]))
 """
 
 _living: weakref.WeakSet[DecoderProcess] = weakref.WeakSet()
+
+
+class _Raised(NamedTuple):
+    """What a thread hands over in place of a result."""
+
+    error: Exception
 
 
 class _CrashError(Exception):
@@ -175,6 +181,17 @@ class DecoderProcess:
             "sample", path, indices, backend=backend, short_side=short_side, crop=dict(crop)
         )
 
+    def transcode(self, path: str | Path, numbers: Sequence[int], **options: Any) -> int:
+        """Call `vipl.data.transcode.transcode` in the child.
+
+        Raises:
+            VideoError: As `transcode` does, or the decoder hung or crashed.
+            OSError: The output cannot be written.
+        """
+        request = {"call": "transcode", "path": str(path), "numbers": list(numbers), **options}
+        reply, _ = self._call({**request, "out": str(options["out"])})
+        return int(reply["bytes"])
+
     def close(self) -> None:
         """End the child."""
         child = self._detach()
@@ -221,6 +238,8 @@ class DecoderProcess:
         except BaseException:  # interrupted half-way: what comes next would answer this call
             self.close()
             raise
+        if reply.get("kind") == "OSError":
+            raise OSError(reply["errno"], reply["error"], request.get("out"))
         if "error" in reply:
             raise ERRORS[reply["kind"]](reply["error"])
         return reply, data
@@ -265,6 +284,10 @@ class DecoderProcess:
         return child
 
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
 def probe_many(
     paths: Sequence[str | Path], *, workers: int, timeout_s: float, thorough: bool = True
 ) -> Iterator[tuple[int, VideoInfo | VideoError]]:
@@ -283,33 +306,65 @@ def probe_many(
     Raises:
         RuntimeError: The decoding processes cannot be started.
     """
-    jobs: queue.SimpleQueue[tuple[int, str | Path]] = queue.SimpleQueue()
-    for job in enumerate(paths):
-        jobs.put(job)
-    results: queue.SimpleQueue[tuple[int, VideoInfo | Exception]] = queue.SimpleQueue()
-    stop = threading.Event()
+
+    def look(decoder: DecoderProcess, path: str | Path) -> VideoInfo | VideoError:
+        try:
+            return decoder.probe(path) if thorough else decoder.glance(path)
+        except VideoError as error:
+            return error
+
+    return call_many(look, paths, workers=workers, timeout_s=timeout_s)
+
+
+def call_many(
+    call: Callable[[DecoderProcess, Job], Result],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    timeout_s: float,
+    stop: threading.Event | None = None,
+) -> Generator[tuple[int, Result], None, None]:
+    """Do many jobs at the same time, each thread with a decoding process of its own.
+
+    Args:
+        call: Does a job.
+        jobs: To do.
+        workers: Decoding processes.
+        timeout_s: Seconds that one call of a process may take.
+        stop: Set when no more is wanted: `call` may look at it.
+
+    Yields:
+        The position in `jobs` and what `call` returned, in the order in which they finish.
+
+    Raises:
+        Exception: What `call` raised.
+    """
+    waiting: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+    for job in enumerate(jobs):
+        waiting.put(job)
+    results: queue.SimpleQueue[tuple[int, Result | _Raised]] = queue.SimpleQueue()
+    stop = stop or threading.Event()
 
     def work() -> None:
         with DecoderProcess(timeout_s=timeout_s) as decoder:
             while not stop.is_set():
                 try:
-                    index, path = jobs.get_nowait()
+                    index, job = waiting.get_nowait()
                 except queue.Empty:
                     return
                 try:
-                    look = decoder.probe if thorough else decoder.glance
-                    results.put((index, look(path)))
+                    results.put((index, call(decoder, job)))
                 except Exception as error:  # raised where the results are read
-                    results.put((index, error))
+                    results.put((index, _Raised(error)))
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(paths)))]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
     for thread in threads:
         thread.start()
     try:
-        for _ in paths:
+        for _ in jobs:
             index, result = results.get()
-            if isinstance(result, Exception) and not isinstance(result, VideoError):
-                raise result
+            if isinstance(result, _Raised):
+                raise result.error
             yield index, result
     finally:
         stop.set()

@@ -92,7 +92,8 @@ class Manifest:
         return Clip(**values)
 
     def __iter__(self) -> Iterator[Clip]:
-        return (self[row] for row in range(len(self)))
+        for batch in self.table.to_batches(max_chunksize=_ROWS_PER_BATCH):
+            yield from (Clip(**values) for values in batch.to_pylist())
 
     def video_path(self, clip: Clip) -> Path:
         """Return where the clip's video lies."""

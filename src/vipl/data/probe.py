@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vipl.data import containers
 from vipl.data.containers import Timeline, VideoError
+from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import frame_numbers, is_frame_folder
 from vipl.data.pyav_file import PyAVFile
 from vipl.data.video import DecordFile, has_decord, header, target_size
@@ -70,6 +71,8 @@ def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
     if is_frame_folder(path):
         return glance(path)
     path = containers.checked(path)
+    if is_archive(path):
+        return _decoded_throughout(path)
     head, line = containers.header(path), containers.timeline(path)
     short = line.num_frames * head.width * head.height <= _SURVEY_PIXELS
     suspects = _suspects(line)
@@ -108,7 +111,7 @@ def glance(path: str | Path) -> VideoInfo:
     not put to the test.
 
     Args:
-        path: The video file, or a folder's pictures as `folder/%06d.jpg`.
+        path: The video file, a folder's pictures as `folder/%06d.jpg`, or packed frames.
 
     Raises:
         VideoError: The file is no video, or its first frame cannot be decoded.
@@ -117,9 +120,21 @@ def glance(path: str | Path) -> VideoInfo:
     head = header(path)
     if is_frame_folder(path):
         num_frames = frame_numbers(path)[-1] + 1
+    elif is_archive(path):
+        with FrameArchive(path, None) as archive:
+            num_frames = archive.num_frames
     else:
         num_frames = containers.timeline(path).num_frames
     return VideoInfo(num_frames, head.fps_hz, head.width, head.height, decoder="any")
+
+
+def _decoded_throughout(path: Path) -> VideoInfo:
+    """Decode every frame of a file of packed ones."""
+    info = glance(path)
+    with FrameArchive(path, None) as archive:
+        for index in range(info.num_frames):
+            archive.read([index])
+    return info
 
 
 def _suspects(line: Timeline) -> list[int]:

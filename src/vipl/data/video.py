@@ -1,7 +1,8 @@
 """Video decoding: decord where it can be trusted, PyAV everywhere, the same frames from both.
 
-This is the only module that knows decord, and it does not import torch. A folder of pictures is
-read like a video, whatever the backend: see `vipl.data.frame_folder`.
+This is the only module that knows decord, and it does not import torch. A folder of pictures and a
+file of packed ones are read like a video, whatever the backend: see `vipl.data.frame_folder` and
+`vipl.data.frame_archive`.
 
 Frame `i` is the `i`-th frame that a player shows: frames that the container discards (the edit
 list of a cut without re-encoding) do not count, rotation metadata is applied, and of several
@@ -15,13 +16,14 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data import containers, frame_folder
+from vipl.data import containers, frame_archive, frame_folder
 from vipl.data.containers import Header, VideoError
+from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import FrameFolder, is_frame_folder, scaled
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
@@ -47,7 +49,7 @@ class VideoReader:
     without bound.
 
     Args:
-        path: The video file, or a folder's pictures as `folder/%06d.jpg`.
+        path: The video file, a folder's pictures as `folder/%06d.jpg`, or packed frames.
         backend: "decord", "pyav", or "auto": decord where it is installed, can read the file and
             does not count frames that the container discards; else PyAV.
         short_side: Resize while decoding so that the shorter side has this many pixels, keeping
@@ -71,7 +73,7 @@ class VideoReader:
         self._path = Path(path) if is_frame_folder(path) else containers.checked(path)
         self._backend = backend
         self._short_side = short_side
-        self._file: DecordFile | PyAVFile | FrameFolder | None = None
+        self._file: _AnyFile | None = None
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -131,9 +133,7 @@ class VideoReader:
             return images
         return images[np.searchsorted(wanted, np.asarray(indices))]
 
-    def _read_sorted(
-        self, file: "DecordFile | PyAVFile | FrameFolder", wanted: list[int]
-    ) -> NDArray[np.uint8]:
+    def _read_sorted(self, file: "_AnyFile", wanted: list[int]) -> NDArray[np.uint8]:
         if isinstance(file, FrameFolder):
             return file.read(wanted)
         for index in (wanted[0], wanted[-1]):
@@ -145,16 +145,18 @@ class VideoReader:
         try:
             return file.read(wanted)
         except VideoError:
-            if self._backend != "auto" or isinstance(file, PyAVFile):
+            if self._backend != "auto" or not isinstance(file, DecordFile):
                 raise
         self.close()
         self._file = self._open_pyav()
         return self._file.read(wanted)
 
-    def _open(self) -> "DecordFile | PyAVFile | FrameFolder":
+    def _open(self) -> "_AnyFile":
         if self._file is None:
             if is_frame_folder(self._path):
                 self._file = FrameFolder(self._path, self._short_side)
+            elif is_archive(self._path):
+                self._file = FrameArchive(self._path, self._short_side)
             elif self._backend == "decord":
                 self._file = DecordFile(self._path, self._short_side)
             elif self._backend == "auto":
@@ -214,6 +216,9 @@ class DecordFile:
         return batch
 
 
+_AnyFile: TypeAlias = DecordFile | PyAVFile | FrameFolder | FrameArchive
+
+
 def allowed_backend(decoder: str, wanted: Backend = "auto") -> Backend:
     """Return the backend for a file: PyAV for one marked "pyav", else the wanted one.
 
@@ -253,4 +258,6 @@ def header(path: Path) -> Header:
     Raises:
         VideoError: It has no frame that can be decoded.
     """
+    if is_archive(path):
+        return frame_archive.header(path)
     return frame_folder.header(path) if is_frame_folder(path) else containers.header(path)

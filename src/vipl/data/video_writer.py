@@ -12,12 +12,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-# Key frames close together and no B-frames: a random frame is a few frames of decoding away.
-_X264 = {"crf": "18", "g": "10", "bf": "0", "preset": "veryfast"}
-
 
 def write_h264(
-    file: Path | IO[bytes], frames: Iterable[NDArray[np.uint8]], *, fps_hz: float
+    file: Path | IO[bytes],
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    fps_hz: float,
+    key_every: int = 10,
+    crf: int = 18,
+    tune: str | None = None,
 ) -> None:
     """Encode frames.
 
@@ -27,14 +30,21 @@ def write_h264(
         file: A path, or a stream that can seek.
         frames: T of uint8 [H, W, 3], T >= 1.
         fps_hz: Frames a second.
+        key_every: Frames from one key frame to the next: close together and without B-frames, a
+            random frame is a few frames of decoding away.
+        crf: x264's constant rate factor: 0 without loss, 51 worst.
+        tune: x264's tuning, as "fastdecode".
 
     Raises:
         ValueError: If there are no frames.
     """
+    options = {"crf": str(crf), "g": str(key_every), "bf": "0", "preset": "veryfast"}
+    if tune:
+        options["tune"] = tune
     target = str(file) if isinstance(file, Path) else file
     with av.open(target, "w", format="mp4") as container:
         rate = Fraction(fps_hz).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options=_X264)
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
         count = 0
         for frame in frames:

@@ -1,13 +1,8 @@
 """Cells as tasks of a Ray cluster."""
 
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
+from vipl import ray_cluster
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
 from vipl.evaluation.launchers import Pool
@@ -30,11 +25,7 @@ class RayPool(Pool):
     """
 
     def __init__(self, work: Work, *, workers: int | None, cells: int) -> None:
-        self._ray = _import_ray()
-        self._started = not self._ray.is_initialized()
-        if self._started:
-            with _keeping_sigterm():
-                self._connect(workers)
+        self._ray, self._started = ray_cluster.connect(workers)
         self.slots = workers or cells
         self._cells: dict[Any, Cell] = {}
         self._work = self._ray.put(work)
@@ -63,16 +54,6 @@ class RayPool(Pool):
         if self._started:
             self._ray.shutdown()
 
-    def _connect(self, workers: int | None) -> None:
-        # "local": else Ray joins whatever cluster was last started on this machine.
-        own = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-        options = {} if os.environ.get("RAY_ADDRESS") else own
-        try:
-            self._ray.init(log_to_driver=False, logging_level="error", **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"--launcher ray: no cluster ({reason}): see RAY_ADDRESS") from error
-
     def _gpus(self, device: str) -> float:
         """Return the share of a GPU that a task is to get: Ray hides them from one without."""
         if not device.startswith("cuda"):
@@ -82,24 +63,6 @@ class RayPool(Pool):
             self.close()
             raise UserError(f"--device {device} cannot be had: the Ray cluster has no GPU")
         return min(1.0, total / self.slots)
-
-
-def _import_ray() -> Any:
-    try:
-        return import_module("ray")
-    except ImportError as error:
-        raise UserError(
-            "--launcher ray needs Ray: install it by pip install 'vipl[ray]'"
-        ) from error
-
-
-@contextmanager
-def _keeping_sigterm() -> Iterator[None]:
-    """Put the handler back: Ray's own aborts the process three seconds after the signal."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_ray(work: Work, cell: Cell) -> Finished | Failed:

@@ -55,7 +55,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             names = [os.fspath(path)]
             dist.broadcast_object_list(names, src=0)
             path = names[0]
-        return super().load_checkpoint(path, map_location, weights_only)
+        return super().load_checkpoint(os.fspath(path), map_location, weights_only)
 
 
 @dataclass(frozen=True)

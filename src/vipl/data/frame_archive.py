@@ -1,0 +1,142 @@
+"""Clips as JPEGs packed into one file: an Arrow file with one binary column, a row a frame.
+
+Any frame is one read away, nothing before it has to be decoded, and a clip is one file, not a
+hundred. Any reader of Arrow files (pyarrow, pandas, polars, DuckDB) opens it. No torch here.
+
+Shapes: N frames asked for, T frames of the clip, H x W pixels.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from vipl.data.containers import Header, VideoError
+from vipl.data.frame_folder import UNREADABLE, scaled
+
+ARCHIVE_SUFFIX = ".arrow"
+
+_COLUMN = "jpeg"
+_ROWS_AT_ONCE = 64
+_FACTS = ("width", "height", "fps_hz")
+
+
+def is_archive(path: str | Path) -> bool:
+    """Whether a path names packed JPEGs."""
+    return Path(path).suffix == ARCHIVE_SUFFIX
+
+
+def write_archive(
+    path: Path, frames: Iterable[NDArray[np.uint8]], *, fps_hz: float, quality: int
+) -> None:
+    """Pack frames.
+
+    Args:
+        path: The file to make.
+        frames: T of uint8 [H, W, 3], T >= 1, of one size.
+        fps_hz: Frames a second.
+        quality: Of the JPEGs, 1 to 95.
+
+    Raises:
+        ValueError: If there are no frames.
+    """
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("there are no frames to pack")
+    height, width = first.shape[:2]
+    facts = {"width": str(width), "height": str(height), "fps_hz": repr(float(fps_hz))}
+    schema = pa.schema([(_COLUMN, pa.binary())], metadata=facts)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        jpegs = [_encode(first, quality)]
+        for frame in rest:
+            if len(jpegs) == _ROWS_AT_ONCE:
+                writer.write(pa.record_batch([jpegs], schema=schema))
+                jpegs = []
+            jpegs.append(_encode(frame, quality))
+        writer.write(pa.record_batch([jpegs], schema=schema))
+
+
+def header(path: str | Path) -> Header:
+    """Return what the file says of its frames.
+
+    Raises:
+        VideoError: If it is not such a file.
+    """
+    with FrameArchive(Path(path), None) as archive:
+        width, height, fps_hz = (archive.facts[name] for name in _FACTS)
+    return Header(fps_hz=fps_hz, width=int(width), height=int(height), rotation=0, format="arrow")
+
+
+class FrameArchive:
+    """Packed JPEGs, read as frames of a video are; a context manager.
+
+    Args:
+        path: The Arrow file.
+        short_side: As for `vipl.data.video.VideoReader`; JPEGs are reduced while they are decoded.
+
+    Raises:
+        VideoError: If it is not such a file.
+
+    Attributes:
+        facts: What the file says of itself: "width", "height", "fps_hz".
+    """
+
+    def __init__(self, path: Path, short_side: int | None) -> None:
+        self._path = path
+        self._short_side = short_side
+        try:
+            self._file = pa.memory_map(str(path))
+            table = pa.ipc.open_file(self._file).read_all()
+            self._jpegs = table.column(_COLUMN)
+            said = table.schema.metadata or {}
+            self.facts = {name: float(said[name.encode()]) for name in _FACTS}
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise VideoError(f"{path}: not packed frames that can be read ({reason}).") from error
+
+    def __enter__(self) -> "FrameArchive":
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self._jpegs)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Return uint8 [N, H, W, 3] of frame numbers from 0 to T - 1.
+
+        Raises:
+            VideoError: A frame is damaged.
+        """
+        return np.stack([self._decode(index) for index in indices])
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        try:
+            jpeg = self._jpegs[index].as_buffer()
+            with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+                size = scaled(image.width, image.height, self._short_side)
+                image.draft("RGB", size)
+                picture = image.convert("RGB")
+        except UNREADABLE as error:
+            raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.BILINEAR)
+        return np.asarray(picture)
+
+
+def _encode(frame: NDArray[np.uint8], quality: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
