@@ -1,7 +1,7 @@
 """The data path: ours, by every format of `vipl prepare`, against the released way.
 
-`python -m benchmarks.data` brings the clips of a manifest (by `--manifest` your own; else generated:
-ten seconds at 30 frames a second, textures that move, and noise) to each format, to a short side of
+`python -m benchmarks.data` brings the clips of a manifest (your own, or generated ones: ten
+seconds at 30 frames a second, textures that move, and noise) to each format, to a short side of
 256 pixels, and loads batches in turn, several times over, each way with the same number of
 processes and nothing behind it:
 
