@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.released_data import extract, released_loader
 from vipl.cli import main as vipl
@@ -181,7 +182,7 @@ def clips_per_second(loader: Any, *, seconds: float) -> float:
     clips, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         batch = next(batches)
-        clips += len(getattr(batch, "frames", batch))
+        clips += len(batch) if isinstance(batch, Tensor) else batch.num_clips
     return clips / (time.perf_counter() - start)
 
 

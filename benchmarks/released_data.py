@@ -58,7 +58,7 @@ class ReleasedSamples(Dataset[Tensor]):
         length = self.lengths[row]
         times = sampling.draw_frames(
             0, n, attempt=0, num_frames=length, tuples="paper", pairs_per_clip=0
-        )
+        )[0]
         files = [self.folder / str(row) / f"{time:06d}.jpg" for time in times]
         images = torch.stack([read_image(str(file)) for file in files]).float() / 255
         result: Tensor = self.preprocess(self.crop(images))

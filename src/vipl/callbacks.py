@@ -53,7 +53,7 @@ class Throughput(Callback):
         if self._window_start is None:  # the first step pays for start-up and is left out
             self._window_start = now
             return
-        self._clips += len(batch.frames) * trainer.world_size
+        self._clips += batch.num_clips * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             elapsed = now - self._window_start
             pl_module.log("perf/clips_per_second", self._clips / elapsed)
@@ -106,7 +106,7 @@ class BadClips(Callback):
         """List the failures of all processes, and stop the run when there are too many."""
         assert isinstance(pl_module, VIPModule)
         complete = batch.frames.numel() > 0
-        told = pl_module.ranks.tell(len(batch.failures), len(batch.frames), complete)()
+        told = pl_module.ranks.tell(len(batch.failures), batch.num_clips, complete)()
         failed, drawn = int(told[:, 0].sum()), int(told[:, 1].sum())
         self._failures += failed
         self._draws += failed + drawn

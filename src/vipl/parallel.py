@@ -1,5 +1,7 @@
 """Combinations of settings that would silently train with another loss are refused here."""
 
+import math
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
@@ -71,8 +73,9 @@ def check_accumulation(trainer: pl.Trainer) -> None:
     if count == 1:
         return
     interval = trainer.val_check_batch
-    if trainer.num_training_batches % count:
-        batches = int(trainer.num_training_batches)
+    batches = trainer.num_training_batches
+    if math.isfinite(batches) and batches % count:
+        batches = int(batches)
         raise UserError(
             f"trainer.accumulate_grad_batches is {count} and an epoch has {batches} batches: "
             f"choose data.steps_per_epoch={batches // count * count or count} or another multiple"

@@ -17,6 +17,7 @@ from tests import media
 
 from vipl import load_encoder
 from vipl.cli import main
+from vipl.data.datamodule import VideoDataModule
 from vipl.data.manifest import read_manifest
 
 SETTINGS = [
@@ -108,6 +109,25 @@ def test_the_same_seed_gives_the_same_losses_whatever_the_workers(videos, config
         losses[name] = metrics(tmp_path / name)["train/loss"]
     assert losses["none"] == losses["two"] == losses["pyav"]
     assert losses["none"] != losses["other"]
+
+
+def test_several_tuples_of_a_clip_are_one_batch(videos, config, tmp_path):
+    run = tmp_path / "run"
+    assert fit(config, videos / "m.parquet", run, "data.tuples_per_clip=3") == 0
+    module = VideoDataModule(
+        str(videos / "m.parquet"), batch_size=2, image_size=32, tuples_per_clip=3, num_workers=0
+    )
+    batch = next(iter(module.train_dataloader()))
+    assert batch.frames.shape == (6, 4, 3, 32, 32)
+    assert (batch.times.shape, batch.num_clips) == ((6, 4), 2)
+    # Of each clip the tuples differ, and one frame is one picture wherever it is drawn.
+    for clip in (slice(0, 3), slice(3, 6)):
+        times, frames = batch.times[clip].flatten(), batch.frames[clip].flatten(0, 1)
+        assert len(set(times.tolist())) > 4
+        for time in times.unique():
+            same = frames[times == time]
+            assert (same == same[0]).all()
+    assert len(metrics(run)["train/loss"]) == 6
 
 
 def test_the_saved_configuration_makes_the_run_again(videos, config, tmp_path):

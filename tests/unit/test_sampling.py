@@ -11,7 +11,7 @@ from vipl.errors import UserError
 def draw(n, *, seed=3, attempt=0, tuples="paper", frames=20):
     return sampling.draw_frames(
         seed, n, attempt=attempt, num_frames=frames, tuples=tuples, pairs_per_clip=4
-    )
+    )[0]
 
 
 @pytest.mark.parametrize("tuples", ["paper", "dense"])
@@ -50,6 +50,15 @@ def test_each_of_the_four_is_uniform_in_what_the_others_leave():
     np.testing.assert_allclose(counts, 1 / 3, atol=0.02)
     goals = drawn[drawn[:, 0] == 1][:, 1]
     np.testing.assert_allclose(np.bincount(goals)[2:] / len(goals), 1 / 3, atol=0.03)
+
+
+def test_more_tuples_of_a_clip_begin_with_the_one():
+    settings = {"attempt": 0, "num_frames": 20, "tuples": "paper", "pairs_per_clip": 4}
+    for n in range(20):
+        several = sampling.draw_frames(3, n, tuples_per_clip=5, **settings)
+        assert several.shape == (5, 4)
+        np.testing.assert_array_equal(several[0], draw(n))
+        assert len(np.unique(several, axis=0)) > 1
 
 
 def test_dense_pairs_are_sorted_distinct_steps():

@@ -60,9 +60,9 @@ def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int
         batch = next(batches)
         number += 1
         failures += len(batch.failures)
-        clips += len(batch.frames)
+        clips += batch.num_clips
         if batch.frames.numel():
-            images = batch.frames[0].flatten(0, -4).shape[0]
+            images = batch.frames.flatten(0, -4).shape[0] // batch.num_clips
     return clips / (time.perf_counter() - start), images, failures
 
 

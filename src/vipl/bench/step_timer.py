@@ -92,7 +92,7 @@ class StepTimer(Callback):
             self._start = self._clocks()
             if self._device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(self._device)
-        self._clips, self._images = len(batch.frames), batch.frames.flatten(0, -4).shape[0]
+        self._clips, self._images = batch.num_clips, batch.frames.flatten(0, -4).shape[0]
         self._marks.append({"begin": self._mark()})
 
     def on_before_backward(

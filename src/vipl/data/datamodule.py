@@ -97,6 +97,9 @@ class VideoDataModule(pl.LightningDataModule):
         tuples: "paper": (start, goal, current, next) of each clip. "dense": `pairs_per_clip`
             pairs, each of whose frames is a goal of the pairs before it; it learns far more from
             an image where clips are few.
+        tuples_per_clip: For the paper's: frame tuples drawn from a clip once it is decoded, all of
+            one crop. More than 1 brings more images from a slow disk or decoder; they are less
+            varied, and negatives may be of the same clip.
         pairs_per_clip: For dense tuples.
         crop_scale: Least and greatest share of a frame's area that the random crop takes.
         central_fraction: Central part of the crop that is kept; that of the encoder.
@@ -122,6 +125,7 @@ class VideoDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         image_size: int = 224,
         tuples: Tuples = "paper",
+        tuples_per_clip: int = 1,
         pairs_per_clip: int = 8,
         crop_scale: tuple[float, float] = (0.2, 1.0),
         central_fraction: float = 0.875,
@@ -140,6 +144,7 @@ class VideoDataModule(pl.LightningDataModule):
         _check_positive(
             batch_size=batch_size,
             image_size=image_size,
+            tuples_per_clip=tuples_per_clip,
             pairs_per_clip=pairs_per_clip,
             decode_timeout_s=decode_timeout_s,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
@@ -175,6 +180,7 @@ class VideoDataModule(pl.LightningDataModule):
                 ),
                 seed=seed,
                 tuples=tuples,
+                tuples_per_clip=tuples_per_clip,
                 pairs_per_clip=pairs_per_clip,
             )
             for split in ("train", "val")
@@ -187,7 +193,10 @@ class VideoDataModule(pl.LightningDataModule):
         return len(self._samples[split].reader.manifest)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return batches of uint8 [B, 4, 3, S, S], or [B, P, 2, 3, S, S] with dense tuples."""
+        """Return batches of uint8 [B * K, 4, 3, S, S], or [B, P, 2, 3, S, S] with dense tuples.
+
+        K is `tuples_per_clip`.
+        """
         rank, world_size = self._place()
         sampler = StepSampler(
             batch_size=self.batch_size,

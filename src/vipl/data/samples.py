@@ -1,6 +1,7 @@
 """The samples of a run: frames of one clip each, from the manifest to a tensor.
 
-Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S output side.
+Shapes: B clips of a batch, K tuples or P pairs of a clip, T frames of a held-out clip, S pixels of
+an output side.
 """
 
 from collections.abc import Sequence
@@ -34,16 +35,23 @@ class Batch(NamedTuple):
     """A training batch.
 
     Attributes:
-        frames: uint8 [B, 4, 3, S, S], (start, goal, current, next); with dense tuples
+        frames: uint8 [B * K, 4, 3, S, S], (start, goal, current, next); with dense tuples
             [B, P, 2, 3, S, S], pairs (current, next). Without any element when some sample could
             not be made: `failures` tells why.
-        times: int64 [B, 4] or [B, P, 2], frame numbers in the clip.
+        times: int64 [B * K, 4] or [B, P, 2], frame numbers in the clip.
         failures: Clips that could not be read while the batch was made.
+        tuples_per_clip: K; 1 with dense tuples.
     """
 
     frames: Tensor
     times: Tensor
     failures: list[Failure]
+    tuples_per_clip: int = 1
+
+    @property
+    def num_clips(self) -> int:
+        """B, 0 where some sample could not be made."""
+        return len(self.frames) // self.tuples_per_clip
 
 
 class HeldOutClip(NamedTuple):
@@ -115,11 +123,18 @@ class TrainingSamples(Dataset[Batch]):
     """Sample n of a run, a pure function of (seed, n); see `vipl.data.sampling`."""
 
     def __init__(
-        self, reader: ClipReader, *, seed: int, tuples: Tuples, pairs_per_clip: int
+        self,
+        reader: ClipReader,
+        *,
+        seed: int,
+        tuples: Tuples,
+        tuples_per_clip: int = 1,
+        pairs_per_clip: int,
     ) -> None:
         self.reader = reader
         self.seed = seed
         self.tuples = tuples
+        self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
         self._unreadable: dict[int, Failure] = {}
 
@@ -138,18 +153,24 @@ class TrainingSamples(Dataset[Batch]):
                 except VideoError as error:
                     self._unreadable[row] = Failure(clip.clip_id, clip.path, str(error))
                 else:
-                    return Batch(frames[None], torch.from_numpy(times)[None], failures)
+                    return self.batch(frames, times, failures)
             failures.append(self._unreadable[row])
         return Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), failures)
 
+    def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[Failure]) -> Batch:
+        """Return a batch of one sample, of what `draw_times` drew."""
+        per_clip = self.tuples_per_clip if self.tuples == "paper" else 1
+        return Batch(frames, torch.from_numpy(times), failures, per_clip)
+
     def draw_times(self, n: int, clip: Clip, *, attempt: int = 0) -> NDArray[np.int64]:
-        """Return the frame numbers that sample n takes from a clip."""
+        """Return the frame numbers that sample n takes from a clip: int64 [K, 4] or [1, P, 2]."""
         return sampling.draw_frames(
             self.seed,
             n,
             attempt=attempt,
             num_frames=clip.num_frames,
             tuples=self.tuples,
+            tuples_per_clip=self.tuples_per_clip,
             pairs_per_clip=self.pairs_per_clip,
         )
 
@@ -180,8 +201,8 @@ class HeldOutClips(Dataset[HeldOutClip]):
             return HeldOutClip(
                 nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [failure]
             )
-        tuple_frames = frames[count:].view(1, *drawn.shape, *frames.shape[1:])
-        batch = Batch(tuple_frames, torch.from_numpy(drawn)[None], [])
+        tuple_frames = frames[count:].view(*drawn.shape, *frames.shape[1:])
+        batch = self.samples.batch(tuple_frames, drawn, [])
         return HeldOutClip(frames[:count], torch.from_numpy(times), batch, clip.clip_id, [])
 
 
@@ -192,7 +213,8 @@ def collate(samples: list[Batch]) -> Batch:
     if incomplete is not None:
         return incomplete._replace(failures=failures)
     frames = torch.cat([sample.frames for sample in samples])
-    return Batch(frames, torch.cat([sample.times for sample in samples]), failures)
+    times = torch.cat([sample.times for sample in samples])
+    return Batch(frames, times, failures, samples[0].tuples_per_clip)
 
 
 def single(clips: list[HeldOutClip]) -> HeldOutClip:

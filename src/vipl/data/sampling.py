@@ -32,7 +32,14 @@ def draw_clip(seed: int, n: int, *, attempt: int, num_clips: int) -> int:
 
 
 def draw_frames(
-    seed: int, n: int, *, attempt: int, num_frames: int, tuples: Tuples, pairs_per_clip: int
+    seed: int,
+    n: int,
+    *,
+    attempt: int,
+    num_frames: int,
+    tuples: Tuples,
+    tuples_per_clip: int = 1,
+    pairs_per_clip: int,
 ) -> NDArray[np.int64]:
     """Return the frame numbers of sample n, relative to its clip's first frame.
 
@@ -42,15 +49,16 @@ def draw_frames(
         attempt: 0, or how often the sample has been redrawn.
         num_frames: T >= 3, of the clip.
         tuples: "paper" or "dense".
+        tuples_per_clip: K, for "paper"; the first is the same for every K.
         pairs_per_clip: P, for "dense".
 
     Returns:
-        int64 [4], (start, goal, current, next), or int64 [P, 2], pairs (current, next).
+        int64 [K, 4], (start, goal, current, next), or int64 [1, P, 2], pairs (current, next).
     """
     rng = _rng(seed, _FRAMES, n, attempt)
     if tuples == "paper":
-        return draw_tuple(rng, num_frames)
-    return draw_pairs(rng, num_frames, pairs_per_clip)
+        return np.stack([draw_tuple(rng, num_frames) for _ in range(tuples_per_clip)])
+    return draw_pairs(rng, num_frames, pairs_per_clip)[None]
 
 
 def draw_tuple(rng: np.random.Generator, num_frames: int) -> NDArray[np.int64]:

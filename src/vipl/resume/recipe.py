@@ -24,6 +24,7 @@ _SECTIONS = {
         "batch_size",
         "image_size",
         "tuples",
+        "tuples_per_clip",
         "pairs_per_clip",
         "crop_scale",
         "central_fraction",
