@@ -124,8 +124,8 @@ def test_several_tuples_of_a_clip_are_one_batch(videos, config, tmp_path):
     for clip in (slice(0, 3), slice(3, 6)):
         times, frames = batch.times[clip].flatten(), batch.frames[clip].flatten(0, 1)
         assert len(set(times.tolist())) > 4
-        for time in times.unique():
-            same = frames[times == time]
+        for moment in times.unique():
+            same = frames[times == moment]
             assert (same == same[0]).all()
     assert len(metrics(run)["train/loss"]) == 6
 
