@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,6 +43,8 @@ def write_archive(
     Raises:
         ValueError: If there are no frames.
     """
+    import pyarrow as pa
+
     rest = iter(frames)
     first = next(rest, None)
     if first is None:
@@ -87,6 +88,8 @@ class FrameArchive:
     """
 
     def __init__(self, path: Path, short_side: int | None) -> None:
+        import pyarrow as pa  # here: decoding processes that need it not save 50 MB
+
         self._path = path
         self._short_side = short_side
         try:

@@ -9,6 +9,7 @@ and whichever then finds all lists writes DIR/manifest.parquet. The originals ar
 import csv
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -193,7 +194,7 @@ class Preparation:
                     f"{self.out} holds clips prepared with {name} {held.get(name)}, not "
                     f"{wanted[name]}: name another --out, or delete it"
                 )
-        elif self.out.is_dir() and any(self.out.iterdir()):
+        elif any(_visible(self.out)):
             raise UserError(f"{self.out} is not empty: name a new folder as --out")
         else:
             text = json.dumps(wanted, indent=2) + "\n"
@@ -225,6 +226,12 @@ class Preparation:
             decoder="any",
             stride=1,
         )
+
+
+def _visible(folder: Path) -> list[str]:
+    """Return what a folder holds, without the temporary files of a shard that begins too."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".")]
 
 
 def clip_file(clip_id: str, suffix: str) -> str:

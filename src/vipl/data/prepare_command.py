@@ -105,7 +105,15 @@ def _in_ray(
         tasks = {remote.remote(job, timeout_s): index for index, job in enumerate(jobs)}
         while tasks:
             ready, _ = ray.wait(list(tasks), num_returns=1)
-            yield tasks.pop(ready[0]), ray.get(ready[0])
+            try:
+                yield tasks.pop(ready[0]), ray.get(ready[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise UserError(
+                    f"--launcher ray: a task was lost ({reason}); the same command goes on"
+                ) from error
     finally:
         if started:
             ray.shutdown()
