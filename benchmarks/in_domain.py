@@ -26,18 +26,21 @@ class Setting(NamedTuple):
         camera: Of the suite.
         image_size: Of the encoder, in pixels.
         steps: Of training.
+        least_crop: Least share of a frame's area that training takes: of a small object that must
+            be seen to stop at the right place, little may be cut off.
     """
 
     camera: str = "left_cam"
     image_size: int = 96
     steps: int = 600
+    least_crop: float = 0.8
 
 
 SETTINGS = {
     "sdoor_open": Setting(),
     "rdoor_close": Setting(),
     "sdoor_close": Setting("right_cam", steps=2000),
-    "micro_close": Setting("default", image_size=128, steps=2000),
+    "micro_close": Setting("default", image_size=128, steps=4000, least_crop=0.93),
 }
 RENDERED_SIZE = 128  # pixels, as in EVAL
 FIT, EVAL = "configs/fit/quickstart.yaml", "configs/eval/in_domain.yaml"
@@ -53,12 +56,13 @@ def train(folder: Path, settings: dict[str, Setting], args: argparse.Namespace) 
     """Train an encoder on tasks, each for its steps, through all their cameras; return its run."""
     run, demos = folder / "run", folder / "demos"
     if not (run / "encoder").is_dir():
-        cameras, sizes, steps = zip(*settings.values(), strict=True)
+        cameras, sizes, steps, crops = zip(*settings.values(), strict=True)
         vipl("demos", "render", "--out", demos, "--tasks", *settings,
              "--cameras", *sorted(set(cameras)), "--size", RENDERED_SIZE)  # fmt: skip
         vipl("fit", "--config", FIT, f"data.manifest={demos / 'manifest.parquet'}",
              f"run_dir={run}", "overwrite=true", f"trainer.precision={args.precision}",
              f"model.encoder.image_size={max(sizes)}", f"trainer.max_steps={sum(steps)}",
+             f"data.crop_scale=[{max(crops)},1.0]",
              f"trainer.accelerator={'cpu' if args.device == 'cpu' else 'gpu'}")  # fmt: skip
     return run
 
@@ -87,6 +91,7 @@ def main() -> None:
     parser.add_argument("--camera", help="for all tasks (a task's own; left_cam)")
     parser.add_argument("--image-size", type=int, help="of the encoder (a task's own; 96)")
     parser.add_argument("--steps", type=int, help="of training, a task (a task's own; 600)")
+    parser.add_argument("--least-crop", type=float, help="of training (a task's own; 0.8)")
     parser.add_argument("--precision", default="bf16-mixed", help="32-true on CPUs without bf16")
     parser.add_argument("--device", default="cpu", help="where encoders are trained and run (cpu)")
     parser.add_argument("--workers", type=int, help="processes that plan (as `vipl eval` chooses)")

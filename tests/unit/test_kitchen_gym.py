@@ -91,6 +91,18 @@ def test_registration_is_light_and_quiet() -> None:
     assert run_python(code) == "[]"
 
 
+def test_an_environment_that_nobody_closed_ends_quietly() -> None:
+    script = (
+        f"import gymnasium, vipl_evaluators.gym\n"
+        f"env = gymnasium.make({ID!r}, render_mode='rgb_array', image_size={SIZE})\n"
+        "env.reset(seed=0)\n"
+        "print(env.render().shape)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.stdout.strip(), result.stderr) == (f"({SIZE}, {SIZE}, 3)", "")
+
+
 def test_id_with_its_module_is_enough() -> None:
     code = f"env = gymnasium.make('vipl_evaluators.gym:{ID}'); env.reset(); print(env.spec.id)"
     assert run_python(code) == ID

@@ -3,7 +3,9 @@
 Shapes: S size of the full physics state, A actions, N sampled plans, H steps, P pixels a side.
 """
 
+import weakref
 from functools import cached_property
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -169,6 +171,8 @@ class _Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._viewport = mujoco.MjrRect(0, 0, size, size)
+        # At the interpreter's exit too, while OpenGL still answers.
+        self.close = weakref.finalize(self, _free, self._resources, self._context)
 
     def draw(self, data: mujoco.MjData, camera: str, picture: NDArray[np.uint8]) -> None:
         mujoco.mj_kinematics(self._model, data)
@@ -184,6 +188,7 @@ class _Renderer:
         mujoco.mjr_readPixels(picture, None, self._viewport, self._resources)
         picture[:] = picture[::-1].copy()  # OpenGL counts rows from below
 
-    def close(self) -> None:
-        self._resources.free()
-        self._context.free()
+
+def _free(resources: mujoco.MjrContext, context: Any) -> None:
+    resources.free()
+    context.free()
