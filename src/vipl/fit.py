@@ -165,7 +165,12 @@ class FitCLI(LightningCLI):
         if trainer["sync_batchnorm"]:
             plugins.append(TimmSyncBatchNorm())
         kwargs["plugins"] = plugins
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:  # of settings that do not go together
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
     def record(self) -> Record:
         """Return what a checkpoint says of the run."""

@@ -21,8 +21,8 @@ def compiled_sizes(monkeypatch):
 
     def backend(graph, inputs):
         def run(*arguments):
-            images = next(a for a in arguments if isinstance(a, torch.Tensor) and a.ndim == 4)
-            sizes.append(len(images))
+            tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+            sizes.extend(len(a) for a in tensors if a.shape[1:] == (3, 32, 32))
             return graph.forward(*arguments)
 
         return run
@@ -62,13 +62,18 @@ class _Reads(TorchDispatchMode):
         self.seen = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        masks = [mask for mask in args[1] if mask is not None] if _indexes(function) else []
         if function.overloadpacket in (
             torch.ops.aten._local_scalar_dense,
             torch.ops.aten.nonzero,
             torch.ops.aten.masked_select,
-        ):
+        ) or any(mask.dtype in (torch.bool, torch.uint8) for mask in masks):
             self.seen.append(str(function))
         return function(*args, **(kwargs or {}))
+
+
+def _indexes(function):
+    return function.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put)
 
 
 def dense_batch(clips=2, pairs=3):

@@ -176,6 +176,9 @@ class Keeper(Checkpoint):
         checkpoint[_ROWS_KEY] = rows[0] if rows else 0
         progress = checkpoint["loops"]["fit_loop"]
         _forget_fetched_batch(progress["epoch_loop.batch_progress"])
+        batches = progress["epoch_loop.batch_progress"]["current"]["ready"]
+        if 0 < batches < trainer.num_training_batches:
+            _reopen_epoch(progress["epoch_progress"])
         if self._cut_validation:
             _begin_validation_again(progress["epoch_loop.val_loop.batch_progress"])
 
@@ -253,6 +256,16 @@ def _forget_fetched_batch(progress: dict[str, Any]) -> None:
         if counts["ready"] > counts["started"]:
             counts["ready"] = counts["started"]
             progress["is_last_batch"] = False
+
+
+def _reopen_epoch(progress: dict[str, Any]) -> None:
+    """Count an epoch that the last step ended half-way as one that is not over.
+
+    Lightning counts it as over, and would give the steps that follow the number of the next.
+    """
+    for counts in (progress["total"], progress["current"]):
+        for name in ("processed", "completed"):
+            counts[name] = min(counts[name], counts["started"] - 1)
 
 
 def _begin_validation_again(progress: dict[str, Any]) -> None:
