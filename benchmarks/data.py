@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -106,12 +107,16 @@ def ways(manifest: Manifest, folder: Path, *, workers: int) -> list[Way]:
         assert status == 0, "vipl prepare failed"
         size = sum(file.stat().st_size for file in (out / "clips").rglob("*.*"))
         decoders = ("decord", "pyav") if target.suffix == ".mp4" else ("auto",)
+        clips = read_manifest(out / "manifest.parquet")
+        column = clips.table.schema.get_field_index("decoder")
+        free = clips.table.set_column(column, "decoder", pa.array(["any"] * len(clips)))
+        write_manifest(free, out / "any.parquet", recipe={})  # decord may read them too
         for decoder, tuples in itertools.product(decoders, ("paper", "dense")):
             label = f"{name}, {decoder}" if len(decoders) > 1 else name
             result.append(
                 Way(
                     label if tuples == "paper" else f"{label}, dense",
-                    ours(out / "manifest.parquet", decoder=decoder, tuples=tuples, workers=workers),
+                    ours(out / "any.parquet", decoder=decoder, tuples=tuples, workers=workers),
                     size,
                     4 if tuples == "paper" else 16,
                 )

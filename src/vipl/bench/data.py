@@ -68,7 +68,7 @@ def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int
 
 def _time_clips(samples: TrainingSamples, seconds: float) -> tuple[float, dict[str, float]]:
     """Return seconds a clip in this process, and those of its parts."""
-    process = samples.reader.process
+    reader = samples.reader
     samples[0]  # starts the decoding process
     parts = {"decode": 0.0, "resample": 0.0, "transfer": 0.0}
     clips, begin = 0, time.perf_counter()
@@ -78,9 +78,9 @@ def _time_clips(samples: TrainingSamples, seconds: float) -> tuple[float, dict[s
         elapsed = time.perf_counter() - start
         if not batch.failures:
             clips += 1
-            for part, spent in process.spent_s.items():
+            for part, spent in reader.spent_s.items():
                 parts[part] += spent
-            parts["transfer"] += elapsed - sum(process.spent_s.values())
+            parts["transfer"] += elapsed - sum(reader.spent_s.values())
         if clips and time.perf_counter() - begin > seconds:
             break
     return sum(parts.values()) / clips, {part: total / clips for part, total in parts.items()}

@@ -9,13 +9,18 @@ Shapes: N frames of a clip, H x W pixels, S the output side.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 _ATTEMPTS = 10
+
+
+Frames: TypeAlias = NDArray[np.uint8] | Sequence[Image.Image]
+"""uint8 [N, H, W, 3], or N RGB pictures of one size, as their decoder leaves them."""
 
 
 class Crop(NamedTuple):
@@ -75,11 +80,11 @@ def centre_square(height: int, width: int) -> Crop:
     return Crop((width - side) / 2, (height - side) / 2, side, side)
 
 
-def resample(frames: NDArray[np.uint8], crop: Crop, size: int) -> NDArray[np.uint8]:
+def resample(frames: Frames, crop: Crop, size: int) -> NDArray[np.uint8]:
     """Cut a crop out of every frame and bring it to size x size, antialiased bilinear.
 
     Args:
-        frames: uint8 [N, H, W, 3].
+        frames: N of H x W pixels.
         crop: The rectangle, inside the frames.
         size: Side of the output, in pixels.
 
@@ -89,13 +94,14 @@ def resample(frames: NDArray[np.uint8], crop: Crop, size: int) -> NDArray[np.uin
     box = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
     output = np.empty((len(frames), 3, size, size), np.uint8)
     for frame, target in zip(frames, output, strict=True):
-        image = Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR, box=box)
+        picture = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
+        image = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
         target[:] = np.asarray(image).transpose(2, 0, 1)
     return output
 
 
 def crop_and_resize(
-    frames: NDArray[np.uint8],
+    frames: Frames,
     *,
     size: int,
     seed: tuple[int, ...] | None = None,
@@ -106,7 +112,7 @@ def crop_and_resize(
     """Cut one crop out of all frames of a clip and bring it to size x size.
 
     Args:
-        frames: uint8 [N, H, W, 3].
+        frames: N of H x W pixels.
         size: Side of the output, in pixels.
         seed: The crop is a pure function of it; None: the centred square instead.
         scale: As in `sample_crop`.
@@ -116,7 +122,8 @@ def crop_and_resize(
     Returns:
         uint8 [N, 3, S, S].
     """
-    height, width = frames.shape[1:3]
+    first = frames[0]
+    width, height = first.size if isinstance(first, Image.Image) else first.shape[1::-1]
     if seed is None:
         crop = centre_square(height, width)
     else:

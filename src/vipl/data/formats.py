@@ -19,11 +19,13 @@ class Format(NamedTuple):
         suffix: Of its file.
         write: Makes the file: path, frames, fps_hz=….
         even: Whether an odd side loses its last row or column.
+        decoder: What the manifest says of its files: "pyav" where PyAV is the faster.
     """
 
     suffix: str
     write: Callable[..., None]
     even: bool
+    decoder: str
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height as the format keeps them."""
@@ -35,12 +37,12 @@ class Format(NamedTuple):
 
 
 def _h264(**options: Any) -> Format:
-    return Format(".mp4", partial(write_h264, **options), even=True)
+    return Format(".mp4", partial(write_h264, **options), even=True, decoder="pyav")
 
 
 FORMATS = {
-    "jpeg": Format(ARCHIVE_SUFFIX, partial(write_archive, quality=90), even=False),
-    "h264": _h264(key_every=12, crf=20, tune="fastdecode"),
+    "jpeg": Format(ARCHIVE_SUFFIX, partial(write_archive, quality=90), even=False, decoder="any"),
+    "h264": _h264(key_every=12, crf=23, tune="fastdecode"),
     "h264_intra": _h264(key_every=1, crf=20, tune="fastdecode"),
 }
 """By name: JPEGs packed into one file; H.264 with a key frame every twelve; every frame one."""

@@ -1,12 +1,15 @@
 """Clips as JPEGs packed into one file: an Arrow file with one binary column, a row a frame.
 
 Any frame is one read away, nothing before it has to be decoded, and a clip is one file, not a
-hundred. Any reader of Arrow files (pyarrow, pandas, polars, DuckDB) opens it. No torch here.
+hundred. Any reader of Arrow files (pyarrow, pandas, polars, DuckDB) opens it. Every row is a record
+batch of its own, so a frame is read alone and the file need not be mapped into memory, where a disk
+that fails would end the process. No torch here.
 
 Shapes: N frames asked for, T frames of the clip, H x W pixels.
 """
 
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +23,6 @@ from vipl.data.frame_folder import UNREADABLE, scaled
 ARCHIVE_SUFFIX = ".arrow"
 
 _COLUMN = "jpeg"
-_ROWS_AT_ONCE = 64
 _FACTS = ("width", "height", "fps_hz")
 
 
@@ -53,13 +55,8 @@ def write_archive(
     facts = {"width": str(width), "height": str(height), "fps_hz": repr(float(fps_hz))}
     schema = pa.schema([(_COLUMN, pa.binary())], metadata=facts)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        jpegs = [_encode(first, quality)]
-        for frame in rest:
-            if len(jpegs) == _ROWS_AT_ONCE:
-                writer.write(pa.record_batch([jpegs], schema=schema))
-                jpegs = []
-            jpegs.append(_encode(frame, quality))
-        writer.write(pa.record_batch([jpegs], schema=schema))
+        for frame in itertools.chain([first], rest):
+            writer.write(pa.record_batch([[_encode(frame, quality)]], schema=schema))
 
 
 def header(path: str | Path) -> Header:
@@ -93,10 +90,9 @@ class FrameArchive:
         self._path = path
         self._short_side = short_side
         try:
-            self._file = pa.memory_map(str(path))
-            table = pa.ipc.open_file(self._file).read_all()
-            self._jpegs = table.column(_COLUMN)
-            said = table.schema.metadata or {}
+            self._file = pa.OSFile(str(path))
+            self._frames = pa.ipc.open_file(self._file)
+            said = self._frames.schema.metadata or {}
             self.facts = {name: float(said[name.encode()]) for name in _FACTS}
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -111,7 +107,7 @@ class FrameArchive:
     @property
     def num_frames(self) -> int:
         """T."""
-        return len(self._jpegs)
+        return int(self._frames.num_record_batches)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -123,20 +119,35 @@ class FrameArchive:
         Raises:
             VideoError: A frame is damaged.
         """
-        return np.stack([self._decode(index) for index in indices])
+        return np.stack([np.asarray(picture) for picture in self.pictures(indices)])
 
-    def _decode(self, index: int) -> NDArray[np.uint8]:
+    def pictures(self, indices: Sequence[int]) -> list[Image.Image]:
+        """Return N RGB pictures of frame numbers from 0 to T - 1.
+
+        Raises:
+            VideoError: A frame is damaged, or there is no such frame.
+        """
+        return [self._decode(index) for index in indices]
+
+    def _decode(self, index: int) -> Image.Image:
+        if not 0 <= index < self.num_frames:
+            raise VideoError(
+                f"{self._path}: frame {index} does not exist: the video has {self.num_frames} "
+                "frames, numbered from 0."
+            )
         try:
-            jpeg = self._jpegs[index].as_buffer()
-            with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-                size = scaled(image.width, image.height, self._short_side)
-                image.draft("RGB", size)
-                picture = image.convert("RGB")
+            jpeg = self._frames.get_batch(index).column(0)[0].as_buffer()
+            picture: Image.Image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+            size = scaled(picture.width, picture.height, self._short_side)
+            picture.draft("RGB", size)
+            picture.load()
         except UNREADABLE as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
+        if picture.mode != "RGB":
+            picture = picture.convert("RGB")
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BILINEAR)
-        return np.asarray(picture)
+        return picture
 
 
 def _encode(frame: NDArray[np.uint8], quality: int) -> bytes:

@@ -223,7 +223,7 @@ class Preparation:
             fps=clip.fps / clip.stride,
             width=width,
             height=height,
-            decoder="any",
+            decoder=target.decoder,
             stride=1,
         )
 

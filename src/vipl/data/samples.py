@@ -4,8 +4,10 @@ Shapes: B clips of a batch, K tuples or P pairs of a clip, T frames of a held-ou
 an output side.
 """
 
+import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vipl.data import sampling
+from vipl.data.augment import crop_and_resize
+from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest
 from vipl.data.sampling import Tuples
@@ -75,6 +79,8 @@ class HeldOutClip(NamedTuple):
 class ClipReader:
     """Decodes frames of a manifest's clips, in a process of its own that may hang or crash.
 
+    Packed JPEGs are decoded right here: nothing in them can hang a decoder.
+
     Args:
         manifest: Whose clips are read.
         size: Side of the output, in pixels.
@@ -84,6 +90,9 @@ class ClipReader:
         decode_short_side: Frames are brought to this short side while they are decoded; None
             keeps their size.
         timeout_s: After which a clip is given up.
+
+    Attributes:
+        spent_s: Seconds that the last clip took: "decode" and "resample".
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class ClipReader:
         self.decoder = decoder
         self.decode_short_side = decode_short_side
         self.process = DecoderProcess(timeout_s=timeout_s)
+        self.spent_s: dict[str, float] = {}
 
     def read(self, clip: Clip, times: NDArray[np.int64], *, seed: tuple[int, ...] | None) -> Tensor:
         """Return uint8 [*times.shape, 3, S, S]; `seed` is of the random crop, None: centred.
@@ -109,14 +119,30 @@ class ClipReader:
         Raises:
             VideoError: If the clip cannot be read.
         """
-        frames = self.process.sample(
-            self.manifest.video_path(clip),
-            clip.frame_numbers(times.ravel().tolist()),
-            backend=allowed_backend(clip.decoder, self.decoder),
-            short_side=self.decode_short_side,
-            crop={**self.crop, "seed": seed},
-        )
+        path, numbers = self.manifest.video_path(clip), clip.frame_numbers(times.ravel().tolist())
+        crop = {**self.crop, "seed": seed}
+        if is_archive(path):
+            frames = self._unpack(path, numbers, crop)
+        else:
+            frames = self.process.sample(
+                path,
+                numbers,
+                backend=allowed_backend(clip.decoder, self.decoder),
+                short_side=self.decode_short_side,
+                crop=crop,
+            )
+            self.spent_s = self.process.spent_s
         return torch.from_numpy(frames).view(*times.shape, *frames.shape[1:])
+
+    def _unpack(self, path: Path, numbers: list[int], crop: dict[str, Any]) -> NDArray[np.uint8]:
+        start = time.perf_counter()
+        with FrameArchive(path, self.decode_short_side) as archive:
+            unique = sorted(set(numbers))
+            pictures = dict(zip(unique, archive.pictures(unique), strict=True))
+        decoded = time.perf_counter()
+        frames = crop_and_resize([pictures[number] for number in numbers], **crop)
+        self.spent_s = {"decode": decoded - start, "resample": time.perf_counter() - decoded}
+        return frames
 
 
 class TrainingSamples(Dataset[Batch]):
