@@ -35,7 +35,10 @@ def lengthened(manifest: Path, folder: Path, rows: int) -> Path:
         original = source.video_path(clip).resolve()
         path = f"{rows}/{number // 1000}/{number}{original.suffix}"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).symlink_to(original)
+        try:
+            os.link(original, folder / path)
+        except OSError:  # on another disk
+            (folder / path).symlink_to(original)
         clips.append(replace(clip, clip_id=str(number), path=path, split="train"))
     write_manifest(clips, folder / f"{rows}.parquet", recipe={})
     return folder / f"{rows}.parquet"

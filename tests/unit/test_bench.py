@@ -124,20 +124,21 @@ def test_one_sentence_names_the_bottleneck(settings, sentence):
     assert verdict(*times(**settings)) == sentence
 
 
-def test_freed_memory_is_kept_for_the_next_step():
+def test_freed_memory_is_kept_for_the_next_step_and_not_where_data_are_loaded():
     """Page faults of a process that allocates the same 64 MB again and again."""
     script = (
         "import resource, sys, torch\n"
-        "from vipl.allocator import keep_freed_memory\n"
-        "if sys.argv[1] == 'keep': print(keep_freed_memory())\n"
+        "from vipl.allocator import bound_freed_memory, keep_freed_memory\n"
+        "if sys.argv[1] != 'return': print(keep_freed_memory())\n"
         "else: print(sys.platform.startswith('linux'))\n"
+        "if sys.argv[1] == 'bound': bound_freed_memory()\n"
         "for _ in range(20): torch.ones(2**24)\n"  # the heap finds its size
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(10): torch.ones(2**24)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
     )
     faults = {}
-    for how in ("keep", "return"):
+    for how in ("keep", "return", "bound"):
         done = subprocess.run(
             [sys.executable, "-c", script, how], capture_output=True, text=True, check=True
         )
@@ -147,3 +148,4 @@ def test_freed_memory_is_kept_for_the_next_step():
         faults[how] = int(count)
     assert faults["return"] > 1000
     assert faults["keep"] < faults["return"] / 10
+    assert faults["bound"] > faults["return"] / 2, "loading processes take it back"

@@ -147,6 +147,18 @@ def test_missing_files_are_counted_named_and_left_out(tmp_path):
         with_files(replace(manifest, root=tmp_path / "x"), allow_missing=True, remedy="")
 
 
+def test_missing_files_of_a_folder_with_many(tmp_path):
+    """That folder is listed, and its links are followed."""
+    clips = [replace(CLIP, clip_id=str(n), path=f"many/{n:03d}.mp4") for n in range(100)]
+    (tmp_path / "many").mkdir()
+    for number in range(90):
+        (tmp_path / clips[number].path).touch()
+    (tmp_path / clips[90].path).symlink_to(tmp_path / clips[0].path)
+    (tmp_path / clips[91].path).symlink_to(tmp_path / "nowhere.mp4")
+    manifest = write_manifest(clips, tmp_path / "m.parquet", recipe={})
+    assert missing_files(manifest) == [f"many/{n:03d}.mp4" for n in range(91, 100)]
+
+
 def write_csv(file_path, **changes):
     """Write one good row with changes; a column set to None is left out."""
     optional = ("decoder", "stride")

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from vipl.allocator import bound_freed_memory
 from vipl.data.manifest import read_manifest
 from vipl.data.presence import with_files
 from vipl.data.samples import (
@@ -213,7 +214,7 @@ class VideoDataModule(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=_PREFETCHED_BATCHES if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=obey_parent_only,
+            worker_init_fn=_begin_worker,
         )
 
     def val_dataloader(self) -> DataLoader[HeldOutClip] | list[DataLoader[HeldOutClip]]:
@@ -231,7 +232,7 @@ class VideoDataModule(pl.LightningDataModule):
             batch_size=1,
             collate_fn=single,
             num_workers=min(self.num_workers, count),
-            worker_init_fn=obey_parent_only,
+            worker_init_fn=_begin_worker,
         )
 
     def _place(self) -> tuple[int, int]:
@@ -245,6 +246,11 @@ class VideoDataModule(pl.LightningDataModule):
 def default_workers() -> int:
     """Return how many processes load data by default: one a core, eight at most."""
     return min(8, os.cpu_count() or 1)
+
+
+def _begin_worker(worker: int) -> None:
+    obey_parent_only(worker)
+    bound_freed_memory()
 
 
 def _check_positive(**values: float) -> None:

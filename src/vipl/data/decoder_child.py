@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipl.allocator import bound_freed_memory
 from vipl.data.probe import VideoInfo, glance, probe
 from vipl.data.video import VideoError, VideoReader
 from vipl.errors import UserError
@@ -38,6 +39,7 @@ _ORPHAN_GRACE_S = 2.0
 def serve(descriptor: int) -> None:
     """Answer calls over a socket until the other side closes it. Runs in the child."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    bound_freed_memory()
     connection = socket.socket(fileno=descriptor)
     null = os.open(os.devnull, os.O_WRONLY)
     for standard in (1, 2):  # FFmpeg and decord print whatever they like

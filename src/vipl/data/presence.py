@@ -1,10 +1,11 @@
 """Whether a manifest's files are there."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,8 @@ from vipl.errors import UserError
 
 # On a network file system each look takes a millisecond, and many go on at the same time.
 _LOOKS_AT_ONCE = 16
+# Files of one folder from which on it is listed, in place of a look at each.
+_WORTH_LISTING = 32
 
 
 def missing_files(manifest: Manifest) -> list[str]:
@@ -25,11 +28,14 @@ def missing_files(manifest: Manifest) -> list[str]:
     starts = manifest.table.group_by("path").aggregate([("start_frame", "min")])
     columns = (starts.column(name).to_pylist() for name in ("path", "start_frame_min"))
     files = {
-        path: frame_path(path, start) if is_frame_folder(path) else path
+        path: str(frame_path(path, start)) if is_frame_folder(path) else path
         for path, start in zip(*columns, strict=True)
     }
-    found = _exist([manifest.root / file for file in files.values()])
-    return sorted(path for path, exists in zip(files, found, strict=True) if not exists)
+    root = str(manifest.root)
+    listed = _listed(root, files.values())
+    unsure = {path: os.path.join(root, file) for path, file in files.items() if file not in listed}
+    found = _exist(list(unsure.values()))
+    return sorted(path for path, exists in zip(unsure, found, strict=True) if not exists)
 
 
 def with_files(manifest: Manifest, *, allow_missing: bool, remedy: str) -> Manifest:
@@ -57,6 +63,19 @@ def with_files(manifest: Manifest, *, allow_missing: bool, remedy: str) -> Manif
     return replace(manifest, table=table, sha256=content_sha256(table))
 
 
-def _exist(files: Sequence[Path]) -> list[bool]:
+def _listed(root: str, files: Iterable[str]) -> set[str]:
+    """Return files that folders with many of them list; what a link leads to is not known."""
+    folders = Counter(os.path.dirname(file) for file in files)
+    listed: set[str] = set()
+    for folder, count in folders.items():
+        if count < _WORTH_LISTING:
+            continue
+        with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
+            names = (entry.name for entry in entries if not entry.is_symlink())
+            listed.update(os.path.join(folder, name) for name in names)
+    return listed
+
+
+def _exist(files: Sequence[str]) -> list[bool]:
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
         return list(pool.map(os.path.exists, files, chunksize=256))
