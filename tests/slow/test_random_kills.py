@@ -15,12 +15,12 @@ from tests.runs import (
     torchrun_environments,
 )
 
-KILLS, STEPS = 10, 60
+KILLS, STEPS = 10, 200
 SETTINGS = [
     f"trainer.max_steps={STEPS}",
-    "trainer.val_check_interval=7",
+    "trainer.val_check_interval=23",
     "trainer.check_val_every_n_epoch=null",
-    "data.steps_per_epoch=13",
+    "data.steps_per_epoch=41",
     "data.batch_size=4",
     "data.num_workers=2",
     "model.encoder.backbone=test_convnext",
