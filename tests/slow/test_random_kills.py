@@ -52,7 +52,8 @@ def test_ten_kills_change_nothing(tiny_manifest, tmp_path, processes):
             time.sleep(moments.uniform(0, 0.2))
             group.signal(number)
             status = group.wait()[0]
-        assert -status == number if number == signal.SIGKILL else status == 128 + number
+        # One that comes before the run listens ends it as the system does: a shell sees the same.
+        assert status in {-number, *([128 + number] if number != signal.SIGKILL else [])}
         check_files(run)
     with start(run, "last_logs") as group:
         assert group.wait() == [0] * processes
