@@ -236,6 +236,9 @@ def fit(config: Config) -> Path:
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    finally:
+        if hasattr(cli, "datamodule"):  # else it was refused before there was one
+            cli.datamodule.close()
     return cli.run_dir
 
 

@@ -1,12 +1,15 @@
 """Batches of frames from a manifest, for training and for validation."""
 
 import os
+import weakref
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from vipl.allocator import bound_freed_memory
 from vipl.data.manifest import read_manifest
@@ -25,8 +28,32 @@ from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
 from vipl.signals import obey_parent_only
 
+Sample = TypeVar("Sample")
+
 _PREFETCHED_BATCHES = 2
 _MISSING = "data.root=… says where they are, data.allow_missing=true trains without them"
+
+
+class ClosingLoader(DataLoader[Sample]):
+    """A loader whose processes can be ended at once.
+
+    They heed no signal but their parent's end, so one that an exception left behind would be
+    waited for when the interpreter exits, and the interpreter by it.
+    """
+
+    _iterator_now: Callable[[], Any] | None = None
+
+    def __iter__(self) -> Any:
+        """Begin, and remember what to end."""
+        iterator = super().__iter__()
+        self._iterator_now = weakref.ref(iterator)
+        return iterator
+
+    def close(self) -> None:
+        """End the processes, where there are any."""
+        iterator = None if self._iterator_now is None else self._iterator_now()
+        if isinstance(iterator, _MultiProcessingDataLoaderIter):
+            iterator._shutdown_workers()
 
 
 class StepSampler(Sampler[list[int]]):
@@ -168,6 +195,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.val_frames = val_frames
         self.max_failure_rate = max_failure_rate
         self.seed = seed
+        self._loaders: list[ClosingLoader[Any]] = []
         self._samples = {
             split: TrainingSamples(
                 ClipReader(
@@ -206,7 +234,7 @@ class VideoDataModule(pl.LightningDataModule):
             batches=self.steps_per_epoch or max(1, self.num_clips("train") // self.batch_size),
             first_batch=self._first_batch,
         )
-        return DataLoader(
+        loader = ClosingLoader(
             self._samples["train"],
             batch_sampler=sampler,
             collate_fn=collate,
@@ -216,6 +244,8 @@ class VideoDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_begin_worker,
         )
+        self._loaders.append(loader)
+        return loader
 
     def val_dataloader(self) -> DataLoader[HeldOutClip] | list[DataLoader[HeldOutClip]]:
         """Return held-out clips, one a batch, each process its share."""
@@ -227,13 +257,20 @@ class VideoDataModule(pl.LightningDataModule):
         rank, world_size = self._place()
         # As many for every process, since they wait for each other; a clip twice counts once.
         share = (rows[rank::world_size] + rows)[: -(-count // world_size)]
-        return DataLoader(
+        loader = ClosingLoader(
             HeldOutClips(self._samples["val"], share, max_frames=self.val_frames),
             batch_size=1,
             collate_fn=single,
             num_workers=min(self.num_workers, count),
             worker_init_fn=_begin_worker,
         )
+        self._loaders.append(loader)
+        return loader
+
+    def close(self) -> None:
+        """End the processes of all loaders."""
+        for loader in self._loaders:
+            loader.close()
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
