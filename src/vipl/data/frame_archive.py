@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vipl.data.containers import Header, VideoError
-from vipl.data.frame_folder import UNREADABLE, scaled
+from vipl.data.frame_folder import UNREADABLE, decoded
 
 ARCHIVE_SUFFIX = ".arrow"
 
@@ -137,17 +137,9 @@ class FrameArchive:
             )
         try:
             jpeg = self._frames.get_batch(index).column(0)[0].as_buffer()
-            picture: Image.Image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
-            size = scaled(picture.width, picture.height, self._short_side)
-            picture.draft("RGB", size)
-            picture.load()
+            return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
         except UNREADABLE as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
-        if picture.mode != "RGB":
-            picture = picture.convert("RGB")
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.BILINEAR)
-        return picture
 
 
 def _encode(frame: NDArray[np.uint8], quality: int) -> bytes:

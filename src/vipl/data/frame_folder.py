@@ -98,14 +98,24 @@ def read_picture(file: Path, *, short_side: int | None = None) -> NDArray[np.uin
     """
     try:
         with Image.open(file) as image:
-            size = scaled(image.width, image.height, short_side)
-            image.draft("RGB", size)
-            picture = image.convert("RGB")
+            return np.asarray(decoded(image, short_side))
     except UNREADABLE as error:
         raise _refusal(file, error) from error
+
+
+def decoded(image: Image.Image, short_side: int | None) -> Image.Image:
+    """Decode an opened picture to RGB, brought to a shorter side; JPEGs are reduced on the way.
+
+    Raises:
+        Exception: One of `UNREADABLE`, if it is damaged.
+    """
+    size = scaled(image.width, image.height, short_side)
+    image.draft("RGB", size)
+    image.load()
+    picture = image if image.mode == "RGB" else image.convert("RGB")
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return picture
 
 
 def scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:

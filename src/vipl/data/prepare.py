@@ -124,10 +124,9 @@ class Preparation:
         paths = sorted(set(self.manifest.table.column("path").to_pylist()))
         mine = paths[self.shard.number :: self.shard.total]
         chosen = pc.is_in(self.manifest.table.column("path"), value_set=pa.array(mine, pa.string()))
-        rows = self.manifest.table.filter(chosen).sort_by("path").to_pylist()
+        table = self.manifest.table.filter(chosen).sort_by("path")
         left: dict[str, list[Clip]] = {}
-        for row in rows:
-            clip = Clip(**row)
+        for clip in replace(self.manifest, table=table):
             if not self.file(clip.clip_id).is_file():
                 left.setdefault(clip.path, []).append(clip)
         return [

@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> None:
         UserError: If the manifest, its files or the folder are not as they should be, or no clip
             could be brought.
     """
-    for name, least in (("workers", 1), ("timeout_s", 0)):
+    for name in ("workers", "timeout_s"):
         value = getattr(args, name)
-        if value is not None and not value >= max(least, 1e-9):
+        if value is not None and not value > 0:
             raise UserError(f"--{name.removesuffix('_s')} is {value:g}, expected more than 0")
     manifest = read_manifest(args.manifest, root=args.root)
     remedy = "name their folder by --root, or go on without them by --allow-missing"

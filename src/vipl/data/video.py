@@ -134,7 +134,7 @@ class VideoReader:
         return images[np.searchsorted(wanted, np.asarray(indices))]
 
     def _read_sorted(self, file: "_AnyFile", wanted: list[int]) -> NDArray[np.uint8]:
-        if isinstance(file, FrameFolder):
+        if isinstance(file, FrameFolder | FrameArchive):  # they say themselves what is missing
             return file.read(wanted)
         for index in (wanted[0], wanted[-1]):
             if not 0 <= index < file.num_frames:
