@@ -18,11 +18,9 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,13 +28,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from benchmarks.machine import machine
 from benchmarks.released_data import extract, released_loader
+from vipl.bench.data import per_second
 from vipl.cli import main as vipl
 from vipl.data.arguments import DEFAULT_FORMAT
 from vipl.data.datamodule import VideoDataModule
 from vipl.data.formats import FORMATS
 from vipl.data.manifest import Clip, Manifest, read_manifest, write_manifest
+from vipl.data.samples import Batch
 from vipl.data.video_writer import write_h264
 
 SHORT_SIDE, QUALITY = 256, 90
@@ -54,7 +56,7 @@ class Way(NamedTuple):
     """
 
     name: str
-    loader: Callable[[], Iterable[Any]]
+    loader: Callable[[], DataLoader[Any]]
     size_bytes: int
     images: int
 
@@ -124,11 +126,11 @@ def ways(manifest: Manifest, folder: Path, *, workers: int) -> list[Way]:
     return result
 
 
-def ours(path: Path, **settings: Any) -> Callable[[], Iterable[Any]]:
+def ours(path: Path, **settings: Any) -> Callable[[], DataLoader[Any]]:
     """Return what makes a loader of our own, with `vipl fit`'s settings."""
     workers = settings.pop("workers")
 
-    def loader() -> Iterable[Any]:
+    def loader() -> DataLoader[Any]:
         module = VideoDataModule(
             str(path), batch_size=16, num_workers=workers, steps_per_epoch=10**9, **settings
         )
@@ -162,7 +164,7 @@ def measure(all_ways: list[Way], args: argparse.Namespace) -> dict[str, dict[str
     rates: dict[str, list[float]] = {way.name: [] for way in all_ways}
     for number in range(args.rounds):
         for way in all_ways:
-            rates[way.name].append(clips_per_second(way.loader(), seconds=args.seconds))
+            rates[way.name].append(per_second(way.loader(), clips, seconds=args.seconds))
         print(f"round {number + 1} of {args.rounds} is done", flush=True)
     result = {}
     for way in all_ways:
@@ -179,16 +181,9 @@ def measure(all_ways: list[Way], args: argparse.Namespace) -> dict[str, dict[str
     return result
 
 
-def clips_per_second(loader: Any, *, seconds: float) -> float:
-    """Load batches for some seconds, once the workers have started and filled their queues."""
-    batches = iter(loader)
-    for _ in range(loader.num_workers * (loader.prefetch_factor or 0) + 1):
-        next(batches)
-    clips, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        batch = next(batches)
-        clips += len(batch) if isinstance(batch, Tensor) else batch.num_clips
-    return clips / (time.perf_counter() - start)
+def clips(batch: Batch | Tensor) -> int:
+    """Return how many clips a batch of ours or of the released way holds."""
+    return len(batch) if isinstance(batch, Tensor) else batch.num_clips
 
 
 def report(results: dict[str, dict[str, Any]], clips: int, args: argparse.Namespace) -> None:
@@ -221,7 +216,7 @@ def report(results: dict[str, dict[str, Any]], clips: int, args: argparse.Namesp
         "clips": clips,
         "n": args.rounds,
         "workers": args.workers,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
     print(json.dumps(line))
 

@@ -11,12 +11,12 @@ a task end alike.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.machine import machine
 
 
 class Setting(NamedTuple):
@@ -119,8 +119,7 @@ def main() -> None:
         }
     for task, row in rows.items():
         print(f"{task}: {', '.join(in_words(label, cells) for label, cells in row.items())}")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(json.dumps({"name": "in_domain", "tasks": rows, "machine": machine}))
+    print(json.dumps({"name": "in_domain", "tasks": rows, "machine": machine()}))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ same manifest, byte by byte, or the benchmark fails. `--videos` makes it smaller
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import subprocess
@@ -25,6 +23,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks.machine import machine
 
 VIDEOS, NARRATIONS = 9821, 3_850_000
 _VERBS = ["picks", "holds", "moves", "turns", "puts", "cuts", "stirs", "opens", "washes", "lifts"]
@@ -192,7 +192,7 @@ def main() -> None:
         result[f"{way}_gib"] = max(pair[way]["gib"] for pair in pairs)
     result["rows"] = pairs[0]["ours"]["num_clips"]
     result["rows_per_s"] = result["rows"] / result["ours_s"]
-    result["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    result["machine"] = machine()
     print(json.dumps(result))
 
 

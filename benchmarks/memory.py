@@ -11,10 +11,10 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 from pathlib import Path
 
+from benchmarks.machine import machine
 from vipl.data.datamodule import VideoDataModule
 
 EVERY = 1000
@@ -77,7 +77,7 @@ def main() -> None:
         "mib": [round(mean / 2**20, 1) for mean in means],
         "n": args.clips,
         "workers": args.workers,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
     print(json.dumps(line))
 

@@ -8,7 +8,6 @@ quickstart's network was chosen from this and from what each learns in a given t
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 
@@ -16,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
+from benchmarks.machine import machine
 from vipl.models import Encoder
 
 NETWORKS = (("resnet10t", 96), ("mobilenetv3_small_050", 96), ("resnet18", 112))
@@ -61,7 +61,7 @@ def main() -> None:
     first = result[NETWORKS[0][0]]
     assert isinstance(first, dict)
     result["ratio"] = first["ratio"]
-    result["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    result["machine"] = machine()
     print(json.dumps(result))
 
 

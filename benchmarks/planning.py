@@ -19,7 +19,6 @@ gymnasium-robotics' own `render()` beside ours.
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ import torch
 from gymnasium.envs.mujoco.mujoco_rendering import OffScreenViewer
 from numpy.typing import NDArray
 
+from benchmarks.machine import machine
 from vipl.control.mppi import Floats, Planner, filtered_noise
 from vipl.control.opengl import choose_backend
 from vipl.evaluation.trajopt import as_images
@@ -280,7 +280,7 @@ def main() -> None:
         print(f"pictures a second, {name}: {speed:.1f}")
     ways.close()
     scene.env.close()
-    result["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    result["machine"] = machine()
     print(json.dumps(result))
 
 

@@ -9,13 +9,13 @@ since pictures of one demonstration are not independent of each other.
 import argparse
 import csv
 import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.machine import machine
 
 METRICS = ("value_order_correlation", "bumps")
 CONFIG = "configs/fit/quickstart.yaml"
@@ -79,7 +79,7 @@ def main() -> None:
             }
             print(f"  seed {seed}: {means['initial']:.3f} -> {means['trained']:.3f}")
             result[f"{metric}_seed{seed}"] = [float(value) for value in means.values()]
-    result["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    result["machine"] = machine()
     print(json.dumps(result))
 
 

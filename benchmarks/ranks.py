@@ -10,13 +10,13 @@ import argparse
 import csv
 import itertools
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.machine import machine
 
 RANKS = (1, 2)
 IMAGES_OF_A_CLIP = 4
@@ -70,7 +70,7 @@ def main() -> None:
         "two": round(statistics.median(two), 1),
         "unit": "images/s",
         "n": args.rounds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
     print(json.dumps(line))
 

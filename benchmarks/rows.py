@@ -10,7 +10,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine
 from benchmarks.memory import memory_bytes
 from vipl.data.manifest import read_manifest, write_manifest
 
@@ -46,6 +46,7 @@ def lengthened(manifest: Path, folder: Path, rows: int) -> Path:
 
 def load(manifest: str, seconds: float, workers: int) -> dict[str, float]:
     """Load batches of a manifest; the clock starts when the interpreter has imported all."""
+    from vipl.bench.data import per_second
     from vipl.data.datamodule import VideoDataModule
 
     begin = time.perf_counter()
@@ -53,15 +54,9 @@ def load(manifest: str, seconds: float, workers: int) -> dict[str, float]:
         manifest, batch_size=BATCH, num_workers=workers, steps_per_epoch=10**9, crop_scale=(0.2, 1)
     )
     loader = module.train_dataloader()
-    batches = iter(loader)
-    next(batches)
+    next(iter(loader))
     started = time.perf_counter() - begin
-    for _ in range(workers * (loader.prefetch_factor or 0)):
-        next(batches)
-    clips, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        clips += len(next(batches).frames)
-    rate = clips / (time.perf_counter() - start)
+    rate = per_second(loader, lambda batch: batch.num_clips, seconds=seconds)
     return {"start_s": started, "clips_per_s": rate, "memory_mib": memory_bytes() / 2**20}
 
 
@@ -112,7 +107,7 @@ def report(results: dict[int, list[dict[str, float]]], args: argparse.Namespace)
         "rows": medians,
         "n": args.rounds,
         "workers": args.workers,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
     print(json.dumps(line))
 

@@ -21,7 +21,6 @@ import itertools
 import json
 import logging
 import os
-import platform
 import statistics
 import tempfile
 import warnings
@@ -37,6 +36,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.machine import machine
 from benchmarks.released_step import ReleasedStep
 from vipl.allocator import keep_freed_memory
 from vipl.bench.kernels import KernelProfile, KernelProfiler, SyncCounter
@@ -307,11 +307,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     gpu = args.device == "cuda"
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    if gpu:
-        machine = f"{torch.cuda.get_device_name()}, {machine}"
     print(
-        f"{args.backbone} at {args.image_size} px on {machine}, {args.threads} thread(s), torch "
+        f"{args.backbone} at {args.image_size} px on {machine()}, {args.threads} thread(s), torch "
         f"{torch.__version__}, {args.pairs} rounds of {args.steps} steps",
         flush=True,
     )
@@ -352,7 +349,7 @@ def main() -> None:
         "threads": args.threads,
         "limit_tflops": None if limit is None else limit / 1e12,
         "sizes": sizes,
-        "machine": machine,
+        "machine": machine(),
     }
     print(json.dumps(result))
 

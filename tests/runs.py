@@ -239,6 +239,7 @@ def draw_nothing(*unused: object) -> None:
 
 def _run(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # the platform's, as in a user's run
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):

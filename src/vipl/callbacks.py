@@ -1,6 +1,5 @@
 """Lightning callbacks of a pre-training run."""
 
-import csv
 import logging
 import time
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from vipl.data.samples import MAX_ATTEMPTS, Batch, Failure, HeldOutClip
+from vipl.data.bad_clips import BadClip, add_bad_clips, read_bad_clips
+from vipl.data.samples import MAX_ATTEMPTS, Batch, HeldOutClip
 from vipl.errors import UserError
 from vipl.models.checkpoint import save_encoder
 from vipl.models.encoder import Encoder
@@ -97,8 +97,7 @@ class BadClips(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Read which clips the run has listed before."""
         if self.file.is_file():
-            with self.file.open(newline="") as stream:
-                self._listed = {row["clip_id"] for row in csv.DictReader(stream)}
+            self._listed = {clip.clip_id for clip in read_bad_clips(self.file)}
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
@@ -153,17 +152,12 @@ class BadClips(Callback):
             self._list([failure for part in parts for failure in part])
 
     @rank_zero_only
-    def _list(self, failures: list[Failure]) -> None:
+    def _list(self, failures: list[BadClip]) -> None:
         new = {one.clip_id: one for one in failures if one.clip_id not in self._listed}
         if not new:
             return
         self._listed.update(new)
-        fresh = not self.file.exists()
-        with self.file.open("a", newline="") as stream:
-            writer = csv.writer(stream)
-            if fresh:
-                writer.writerow(Failure._fields)
-            writer.writerows(new.values())
+        add_bad_clips(self.file, new.values())
         for failure in new.values():
             _log.warning("left out %s: %s", failure.clip_id, failure.reason)
 

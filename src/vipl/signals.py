@@ -5,6 +5,7 @@ decoding processes below them. Only the first decide; were the others to end, th
 being made would be lost or, worse, made of other clips.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -65,7 +66,8 @@ class StopRequest:
 def shielded() -> Iterator[None]:
     """Let a process that is started inside the block never see the group's signals.
 
-    It inherits the block. For processes that end when their parent closes a pipe.
+    It inherits the block. For processes that end when their parent closes a pipe, or that call
+    `obey_parent_only`: a signal may come before they do.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -84,13 +86,16 @@ def obey_parent_only(worker: int = 0) -> None:
         worker: Number of the process, as `DataLoader` passes it to `worker_init_fn`.
     """
     if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows do not tell who sent a signal
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     threading.Thread(target=_end_when_parent_asks, daemon=True).start()
 
 
 def _end_when_parent_asks() -> None:
-    parent = os.getppid()
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+    started_by = multiprocessing.parent_process()  # not by getppid(): a fork server stands between
+    assert started_by is not None
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != started_by.pid:
         pass
     os._exit(0)

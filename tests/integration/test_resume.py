@@ -1,8 +1,12 @@
 """Runs that are stopped or killed go on as if nothing had happened: every figure is the same."""
 
+import itertools
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +124,40 @@ def test_a_signal_to_the_whole_group_changes_no_sample(
     assert fit(tiny_manifest, run, "ckpt_path=last") == 0
     assert figures(run) == figures(whole)
     assert not (run / "bad_clips.csv").exists()
+
+
+FORK_SERVER = """
+import multiprocessing, sys
+multiprocessing.set_start_method("forkserver")  # the default from Python 3.14 on
+from vipl.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_fork_server_does_not_heed_what_the_group_gets(tiny_manifest, tmp_path):
+    """The batches of the step, more than lie ready, still come after the signal."""
+    run, release = tmp_path / "run", tmp_path / "release"
+    more = [
+        "trainer.accumulate_grad_batches=12",
+        "data.num_workers=2",
+        "data.steps_per_epoch=48",
+        "trainer.val_check_interval=48",
+        wait_at("on_before_backward", 1, release),
+    ]
+    arguments = command(tiny_manifest, run, *LENGTH, *more)
+    with subprocess.Popen(
+        [sys.executable, "-c", FORK_SERVER, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        shown = list(itertools.takewhile(lambda line: "waiting" not in line, process.stdout))
+        os.killpg(process.pid, signal.SIGTERM)
+        release.touch()
+        printed = process.stdout.read()
+        assert process.wait(60) == 143, [*shown, printed]
+    assert "Stopped after step 2" in printed
 
 
 def test_a_second_interrupt_ends_at_once_and_spoils_nothing(tiny_manifest, tmp_path, whole):

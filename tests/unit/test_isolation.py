@@ -14,7 +14,8 @@ import pytest
 from tests import media
 
 from vipl.data.decoder_child import send
-from vipl.data.isolation import DecoderProcess, probe_many
+from vipl.data.decoder_pool import probe_many
+from vipl.data.isolation import DecoderProcess
 from vipl.data.probe import VideoInfo, probe
 from vipl.data.video import VideoError, VideoReader, has_decord
 from vipl.errors import UserError

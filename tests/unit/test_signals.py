@@ -41,8 +41,9 @@ def serve(pipe) -> None:
     time.sleep(100)
 
 
-def test_a_loading_process_ends_for_its_parent_only():
-    context = multiprocessing.get_context("fork")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_loading_process_ends_for_its_parent_only(method):
+    context = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,))
     process.start()

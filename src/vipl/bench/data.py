@@ -2,13 +2,16 @@
 
 import itertools
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from torch.utils.data import DataLoader
 
 from vipl.data.samples import Batch, TrainingSamples
 
 _MIN_BATCHES = 3
+
+Loaded = TypeVar("Loaded")
 
 
 class DataTimes(NamedTuple):
@@ -50,20 +53,38 @@ def time_data(loader: DataLoader[Batch], *, seconds: float) -> DataTimes:
 
 def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int, int]:
     """Return clips a second, images of a clip, and clips that could not be read."""
+    images = failures = 0
+
+    def count(batch: Batch) -> int:
+        nonlocal images, failures
+        failures += len(batch.failures)
+        if batch.frames.numel():
+            images = batch.frames.flatten(0, -4).shape[0] // batch.num_clips
+        return batch.num_clips
+
+    return per_second(loader, count, seconds=seconds), images, failures
+
+
+def per_second(
+    loader: DataLoader[Loaded], count: Callable[[Loaded], int], *, seconds: float
+) -> float:
+    """Load batches for some seconds, once the workers have started and filled their queues.
+
+    Args:
+        loader: Without an end.
+        count: Says for how much a batch counts.
+        seconds: At the least.
+    """
     batches = iter(loader)
     # What lies ready when the workers have started was not loaded in the time that is measured.
     for _ in range(loader.num_workers * (loader.prefetch_factor or 0) + 1):
         next(batches)
-    clips = number = failures = images = 0
+    number = total = 0
     start = time.perf_counter()
     while number < _MIN_BATCHES or time.perf_counter() - start < seconds:
-        batch = next(batches)
+        total += count(next(batches))
         number += 1
-        failures += len(batch.failures)
-        clips += batch.num_clips
-        if batch.frames.numel():
-            images = batch.frames.flatten(0, -4).shape[0] // batch.num_clips
-    return clips / (time.perf_counter() - start), images, failures
+    return total / (time.perf_counter() - start)
 
 
 def _time_clips(samples: TrainingSamples, seconds: float) -> tuple[float, dict[str, float]]:

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vipl.data.arguments import SOURCES, settings_of
+from vipl.data.decoder_pool import probe_many
 from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder
-from vipl.data.isolation import probe_many
 from vipl.data.manifest import (
     Clip,
     Manifest,

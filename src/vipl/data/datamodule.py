@@ -1,8 +1,10 @@
 """Batches of frames from a manifest, for training and for validation."""
 
+import multiprocessing
 import os
 import weakref
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +28,7 @@ from vipl.data.samples import (
 from vipl.data.sampling import MIN_FRAMES, Tuples
 from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
-from vipl.signals import obey_parent_only
+from vipl.signals import obey_parent_only, shielded
 
 Sample = TypeVar("Sample")
 
@@ -45,7 +47,10 @@ class ClosingLoader(DataLoader[Sample]):
 
     def __iter__(self) -> Any:
         """Begin, and remember what to end."""
-        iterator = super().__iter__()
+        if self.num_workers and multiprocessing.get_start_method() != "fork":
+            resource_tracker.ensure_running()  # which would lift the block, were it started below
+        with shielded():
+            iterator = super().__iter__()
         self._iterator_now = weakref.ref(iterator)
         return iterator
 

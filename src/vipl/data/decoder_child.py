@@ -6,13 +6,14 @@ torch.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,8 @@ def _transcoded(request: Mapping[str, Any]) -> int:
     from vipl.data.transcode import transcode
 
     options = {name: value for name, value in request.items() if name != "call"}
-    try:
+    with _blamed_on(request["path"], except_for=(UserError, OSError)):
         return transcode(**{**options, "out": Path(request["out"])})
-    except (UserError, OSError):
-        raise
-    except Exception as error:
-        raise VideoError(f"{request['path']}: {type(error).__name__}: {error}") from error
 
 
 def _crop_arguments(crop: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +100,7 @@ def _crop_arguments(crop: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decoded(request: Mapping[str, Any]) -> VideoInfo | NDArray[np.uint8]:
     path = request["path"]
-    try:
+    with _blamed_on(path, except_for=(UserError,)):
         if request["call"] == "probe":
             return probe(path, try_decord=request["try_decord"])
         if request["call"] == "glance":
@@ -111,9 +108,16 @@ def _decoded(request: Mapping[str, Any]) -> VideoInfo | NDArray[np.uint8]:
         options = {name: request[name] for name in ("backend", "short_side")}
         with VideoReader(path, **options) as reader:
             return reader.read(request["indices"])
-    except UserError:
+
+
+@contextlib.contextmanager
+def _blamed_on(path: str, *, except_for: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn whatever an odd video provokes into a fault of the video."""
+    try:
+        yield
+    except except_for:
         raise
-    except Exception as error:  # whatever an odd video provokes is the video's fault
+    except Exception as error:
         raise VideoError(f"{path}: {type(error).__name__}: {error}") from error
 
 

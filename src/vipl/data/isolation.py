@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import subprocess
 import sys
-import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +42,6 @@ serve(int(sys.argv[1]))
 """
 
 _living: weakref.WeakSet[DecoderProcess] = weakref.WeakSet()
-
-
-class _Raised(NamedTuple):
-    """What a thread hands over in place of a result."""
-
-    error: Exception
 
 
 class _CrashError(Exception):
@@ -282,94 +274,6 @@ class DecoderProcess:
             self._socket.close()
             self._socket = None
         return child
-
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-def probe_many(
-    paths: Sequence[str | Path], *, workers: int, timeout_s: float, thorough: bool = True
-) -> Iterator[tuple[int, VideoInfo | VideoError]]:
-    """Probe many videos at the same time, each in a process that can be killed.
-
-    Args:
-        paths: The video files.
-        workers: Decoding processes.
-        timeout_s: Seconds that one video may take.
-        thorough: Whether to `probe`; else to `glance`.
-
-    Yields:
-        The position in `paths` and what was found, or why the video cannot be read, in the order
-        in which they finish.
-
-    Raises:
-        RuntimeError: The decoding processes cannot be started.
-    """
-
-    def look(decoder: DecoderProcess, path: str | Path) -> VideoInfo | VideoError:
-        try:
-            return decoder.probe(path) if thorough else decoder.glance(path)
-        except VideoError as error:
-            return error
-
-    return call_many(look, paths, workers=workers, timeout_s=timeout_s)
-
-
-def call_many(
-    call: Callable[[DecoderProcess, Job], Result],
-    jobs: Sequence[Job],
-    *,
-    workers: int,
-    timeout_s: float,
-    stop: threading.Event | None = None,
-) -> Generator[tuple[int, Result], None, None]:
-    """Do many jobs at the same time, each thread with a decoding process of its own.
-
-    Args:
-        call: Does a job.
-        jobs: To do.
-        workers: Decoding processes.
-        timeout_s: Seconds that one call of a process may take.
-        stop: Set when no more is wanted: `call` may look at it.
-
-    Yields:
-        The position in `jobs` and what `call` returned, in the order in which they finish.
-
-    Raises:
-        Exception: What `call` raised.
-    """
-    waiting: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
-    for job in enumerate(jobs):
-        waiting.put(job)
-    results: queue.SimpleQueue[tuple[int, Result | _Raised]] = queue.SimpleQueue()
-    stop = stop or threading.Event()
-
-    def work() -> None:
-        with DecoderProcess(timeout_s=timeout_s) as decoder:
-            while not stop.is_set():
-                try:
-                    index, job = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    results.put((index, call(decoder, job)))
-                except Exception as error:  # raised where the results are read
-                    results.put((index, _Raised(error)))
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in jobs:
-            index, result = results.get()
-            if isinstance(result, _Raised):
-                raise result.error
-            yield index, result
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def _forget_children() -> None:

@@ -6,12 +6,11 @@ same time need not know of each other: each ends by listing in DIR/shards what i
 and whichever then finds all lists writes DIR/manifest.parquet. The originals are only read.
 """
 
-import csv
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -19,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.formats import FORMATS
 from vipl.data.frame_folder import scaled
 from vipl.data.isolation import DecoderProcess
@@ -58,14 +58,6 @@ class Shard(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.number}-of-{self.total}"
-
-
-class BadClip(NamedTuple):
-    """A clip that gave no file."""
-
-    clip_id: str
-    path: str
-    reason: str
 
 
 class Job(NamedTuple):
@@ -273,23 +265,3 @@ def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) 
         finally:
             unfinished.unlink(missing_ok=True)
     return bad, written
-
-
-def write_bad_clips(path: Path, clips: Sequence[BadClip]) -> None:
-    """Write clips and reasons as CSV."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(BadClip._fields)
-            writer.writerows(sorted(clips))
-
-    write_atomically(path, write)
-
-
-def read_bad_clips(path: Path) -> Iterator[BadClip]:
-    """Yield what `write_bad_clips` wrote."""
-    with path.open(newline="") as stream:
-        rows = csv.reader(stream)
-        next(rows)
-        yield from (BadClip(*row) for row in rows)

@@ -8,10 +8,12 @@ from contextlib import closing
 
 from rich.console import Console
 
+from vipl.data.bad_clips import BadClip
 from vipl.data.commands import progress
-from vipl.data.isolation import DecoderProcess, call_many
+from vipl.data.decoder_pool import call_many
+from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Manifest, read_manifest
-from vipl.data.prepare import BadClip, Job, Preparation, Result, Shard, prepare_job
+from vipl.data.prepare import Job, Preparation, Result, Shard, prepare_job
 from vipl.data.presence import with_files
 from vipl.errors import UserError
 from vipl.files import LOCK_NAME, locked

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from vipl.data import sampling
 from vipl.data.augment import crop_and_resize
+from vipl.data.bad_clips import BadClip
 from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest
@@ -25,14 +26,6 @@ from vipl.data.video import Backend, VideoError, allowed_backend
 
 MAX_ATTEMPTS = 10
 """How often a sample is redrawn when its clip cannot be read."""
-
-
-class Failure(NamedTuple):
-    """A clip that could not be read."""
-
-    clip_id: str
-    path: str
-    reason: str
 
 
 class Batch(NamedTuple):
@@ -49,7 +42,7 @@ class Batch(NamedTuple):
 
     frames: Tensor
     times: Tensor
-    failures: list[Failure]
+    failures: list[BadClip]
     tuples_per_clip: int = 1
 
     @property
@@ -73,7 +66,7 @@ class HeldOutClip(NamedTuple):
     times: Tensor
     drawn: Batch
     clip_id: str
-    failures: list[Failure]
+    failures: list[BadClip]
 
 
 class ClipReader:
@@ -162,12 +155,12 @@ class TrainingSamples(Dataset[Batch]):
         self.tuples = tuples
         self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
-        self._unreadable: dict[int, Failure] = {}
+        self._unreadable: dict[int, BadClip] = {}
 
     def __getitem__(self, n: int) -> Batch:
         """Return a batch of one sample, redrawn while its clip cannot be read."""
         clips = self.reader.manifest
-        failures: list[Failure] = []
+        failures: list[BadClip] = []
         for attempt in range(MAX_ATTEMPTS):
             row = sampling.draw_clip(self.seed, n, attempt=attempt, num_clips=len(clips))
             if row not in self._unreadable:
@@ -177,13 +170,13 @@ class TrainingSamples(Dataset[Batch]):
                 try:
                     frames = self.reader.read(clip, times, seed=crop_seed)
                 except VideoError as error:
-                    self._unreadable[row] = Failure(clip.clip_id, clip.path, str(error))
+                    self._unreadable[row] = BadClip(clip.clip_id, clip.path, str(error))
                 else:
                     return self.batch(frames, times, failures)
             failures.append(self._unreadable[row])
         return Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), failures)
 
-    def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[Failure]) -> Batch:
+    def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[BadClip]) -> Batch:
         """Return a batch of one sample, of what `draw_times` drew."""
         per_clip = self.tuples_per_clip if self.tuples == "paper" else 1
         return Batch(frames, torch.from_numpy(times), failures, per_clip)
@@ -223,7 +216,7 @@ class HeldOutClips(Dataset[HeldOutClip]):
             frames = self.samples.reader.read(clip, both, seed=None)
         except VideoError as error:
             nothing = torch.empty(0, dtype=torch.uint8)
-            failure = Failure(clip.clip_id, clip.path, str(error))
+            failure = BadClip(clip.clip_id, clip.path, str(error))
             return HeldOutClip(
                 nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [failure]
             )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vipl.data.isolation import probe_many
+from vipl.data.decoder_pool import probe_many
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.report import Progress, SourceReport, no_progress
