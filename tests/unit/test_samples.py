@@ -1,13 +1,17 @@
 """A clip reads the same, whatever its file: the right frames, in the order that was asked for."""
 
+import pickle
+
 import numpy as np
 import pytest
+from PIL import Image
 from tests import media
 
 from vipl.cli import main
 from vipl.data.augment import crop_and_resize
 from vipl.data.manifest import read_manifest
-from vipl.data.samples import ClipReader
+from vipl.data.samples import MAX_ATTEMPTS, ClipReader, TrainingSamples
+from vipl.data.sampling import draw_clip
 from vipl.data.video import VideoReader
 
 
@@ -38,3 +42,48 @@ def test_frames_in_any_order_and_more_than_once(manifest):
     assert (got[0, 0] != got[0, 2]).any()
     assert set(reader.spent_s) == {"decode", "resample"}
     reader.process.close()
+
+
+def test_a_sample_does_not_depend_on_those_before_it(tmp_path):
+    """Half of a clip cannot be read: its other half stays in use, whoever has met the bad one."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number, frame in enumerate(media.moving_square(24, 48, 64)):
+            Image.fromarray(frame).save(tmp_path / name / f"{number:06d}.jpg")
+    source = tmp_path / "m.parquet"
+    assert main(["manifest", "build", "frames", str(tmp_path), "--out", str(source)]) == 0
+    for number in range(12, 24):
+        (tmp_path / "a" / f"{number:06d}.jpg").write_text("torn")
+    manifest = read_manifest(source)
+    from_start = [samples_of(manifest)[n] for n in range(24)]
+    samples = samples_of(manifest)
+    for n in reversed(range(24)):
+        batch = samples[n]
+        assert batch.failures == from_start[n].failures
+        assert batch.frames.equal(from_start[n].frames)
+    torn = [n for n in range(24) if draw_clip(0, n, attempt=0, num_clips=2) == 0]
+    assert 0 < sum(bool(from_start[n].failures) for n in torn) < len(torn)
+
+
+def test_a_clip_that_hung_is_tried_by_no_other_process(tmp_path):
+    media.write_video(tmp_path / "a.mp4", media.moving_square(24, 48, 64))
+    source = tmp_path / "m.parquet"
+    assert main(["manifest", "build", "folder", str(tmp_path), "--out", str(source)]) == 0
+    samples = samples_of(read_manifest(source), timeout_s=1e-4)
+    other = pickle.loads(pickle.dumps(samples))  # as in another process
+    other.reader.process.timeout_s = 20
+    assert other[0].frames.numel()
+    assert len(samples[1].failures) == MAX_ATTEMPTS
+    assert other[2].failures == samples[1].failures
+    assert "did not decode within" in other[2].failures[0].reason
+    samples.hung.close()
+    later = samples_of(read_manifest(source))
+    assert later[2].frames.numel()
+
+
+def samples_of(manifest, *, timeout_s=20.0):
+    settings = {"size": 32, "scale": (0.4, 0.9), "central_fraction": 0.875}
+    reader = ClipReader(
+        manifest, decoder="auto", decode_short_side=None, timeout_s=timeout_s, **settings
+    )
+    return TrainingSamples(reader, seed=0, tuples="paper", pairs_per_clip=0)

@@ -1,6 +1,11 @@
-"""Clips that could not be read, and the lists of them."""
+"""Clips that could not be read, the lists of them, and how loading processes tell each other."""
 
+import contextlib
 import csv
+import json
+import shutil
+import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +25,38 @@ class BadClip(NamedTuple):
     clip_id: str
     path: str
     reason: str
+
+
+class HungClips:
+    """Rows of a manifest whose clips hung their decoder, known to all processes that load.
+
+    Such a clip costs its time-out once, and not at every draw in every process. What one process
+    has found lies in a temporary folder, which is there only when there are such clips; where it
+    cannot be written, each finds out by itself.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.gettempdir()) / f"vipl-hung-clips-{uuid.uuid4().hex}"
+        self._known: dict[int, BadClip] = {}
+
+    def get(self, row: int) -> BadClip | None:
+        """Return what is known of a row, None where nothing is."""
+        if row not in self._known:
+            with contextlib.suppress(OSError):
+                self._known[row] = BadClip(*json.loads((self._folder / str(row)).read_text()))
+        return self._known.get(row)
+
+    def add(self, row: int, clip: BadClip) -> None:
+        """Tell all processes."""
+        self._known[row] = clip
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            text = json.dumps(clip)
+            write_atomically(self._folder / str(row), lambda path: path.write_text(text))
+
+    def close(self) -> None:
+        """Delete the temporary folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def write_bad_clips(path: Path, clips: Iterable[BadClip]) -> None:

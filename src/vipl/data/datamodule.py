@@ -276,6 +276,8 @@ class VideoDataModule(pl.LightningDataModule):
         """End the processes of all loaders."""
         for loader in self._loaders:
             loader.close()
+        for samples in self._samples.values():
+            samples.hung.close()
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer

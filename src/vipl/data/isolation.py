@@ -44,6 +44,10 @@ serve(int(sys.argv[1]))
 _living: weakref.WeakSet[DecoderProcess] = weakref.WeakSet()
 
 
+class VideoTimeoutError(VideoError):
+    """A video that did not decode in the time that it had."""
+
+
 class _CrashError(Exception):
     """The child ended without an answer; says how."""
 
@@ -222,7 +226,7 @@ class DecoderProcess:
             reply, data = receive(connection, deadline=deadline)
         except TimeoutError:
             self.close()
-            raise VideoError(
+            raise VideoTimeoutError(
                 f"{request['path']}: did not decode within {self.timeout_s:g} s."
             ) from None
         except (EOFError, OSError) as error:

@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from vipl.data import sampling
 from vipl.data.augment import crop_and_resize
-from vipl.data.bad_clips import BadClip
+from vipl.data.bad_clips import BadClip, HungClips
 from vipl.data.frame_archive import FrameArchive, is_archive
-from vipl.data.isolation import DecoderProcess
+from vipl.data.isolation import DecoderProcess, VideoTimeoutError
 from vipl.data.manifest import Clip, Manifest
 from vipl.data.sampling import Tuples
 from vipl.data.video import Backend, VideoError, allowed_backend
@@ -155,7 +155,7 @@ class TrainingSamples(Dataset[Batch]):
         self.tuples = tuples
         self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
-        self._unreadable: dict[int, BadClip] = {}
+        self.hung = HungClips()
 
     def __getitem__(self, n: int) -> Batch:
         """Return a batch of one sample, redrawn while its clip cannot be read."""
@@ -163,18 +163,33 @@ class TrainingSamples(Dataset[Batch]):
         failures: list[BadClip] = []
         for attempt in range(MAX_ATTEMPTS):
             row = sampling.draw_clip(self.seed, n, attempt=attempt, num_clips=len(clips))
-            if row not in self._unreadable:
-                clip = clips[row]
-                times = self.draw_times(n, clip, attempt=attempt)
-                crop_seed = sampling.crop_seed(self.seed, n, attempt=attempt)
-                try:
-                    frames = self.reader.read(clip, times, seed=crop_seed)
-                except VideoError as error:
-                    self._unreadable[row] = BadClip(clip.clip_id, clip.path, str(error))
-                else:
-                    return self.batch(frames, times, failures)
-            failures.append(self._unreadable[row])
+            clip = clips[row]
+            times = self.draw_times(n, clip, attempt=attempt)
+            crop_seed = sampling.crop_seed(self.seed, n, attempt=attempt)
+            frames = self.read(row, clip, times, seed=crop_seed)
+            if not isinstance(frames, BadClip):
+                return self.batch(frames, times, failures)
+            failures.append(frames)
         return Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), failures)
+
+    def read(
+        self, row: int, clip: Clip, times: NDArray[np.int64], *, seed: tuple[int, ...] | None
+    ) -> Tensor | BadClip:
+        """Return frames as `ClipReader.read` does, or what is wrong with the clip.
+
+        What can be read of a clip that is bad in places stays in use, so that a sample does not
+        depend on those before it; only a clip that hung is not tried again.
+        """
+        bad = self.hung.get(row)
+        if bad is not None:
+            return bad
+        try:
+            return self.reader.read(clip, times, seed=seed)
+        except VideoError as error:
+            bad = BadClip(clip.clip_id, clip.path, str(error))
+            if isinstance(error, VideoTimeoutError):
+                self.hung.add(row, bad)
+            return bad
 
     def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[BadClip]) -> Batch:
         """Return a batch of one sample, of what `draw_times` drew."""
@@ -212,13 +227,11 @@ class HeldOutClips(Dataset[HeldOutClip]):
         times = np.linspace(0, clip.num_frames - 1, count).round().astype(np.int64)
         drawn = self.samples.draw_times(row, clip)
         both = np.concatenate([times, drawn.ravel()])
-        try:
-            frames = self.samples.reader.read(clip, both, seed=None)
-        except VideoError as error:
+        frames = self.samples.read(row, clip, both, seed=None)
+        if isinstance(frames, BadClip):
             nothing = torch.empty(0, dtype=torch.uint8)
-            failure = BadClip(clip.clip_id, clip.path, str(error))
             return HeldOutClip(
-                nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [failure]
+                nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [frames]
             )
         tuple_frames = frames[count:].view(*drawn.shape, *frames.shape[1:])
         batch = self.samples.batch(tuple_frames, drawn, [])
