@@ -28,14 +28,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from benchmarks.machine import machine
 from benchmarks.released_data import extract, released_loader
 from vipl.bench.data import per_second
 from vipl.cli import main as vipl
 from vipl.data.arguments import DEFAULT_FORMAT
-from vipl.data.datamodule import VideoDataModule
+from vipl.data.datamodule import ClosingLoader, VideoDataModule
 from vipl.data.formats import FORMATS
 from vipl.data.manifest import Clip, Manifest, read_manifest, write_manifest
 from vipl.data.samples import Batch
@@ -56,7 +55,7 @@ class Way(NamedTuple):
     """
 
     name: str
-    loader: Callable[[], DataLoader[Any]]
+    loader: Callable[[], ClosingLoader[Any]]
     size_bytes: int
     images: int
 
@@ -126,11 +125,11 @@ def ways(manifest: Manifest, folder: Path, *, workers: int) -> list[Way]:
     return result
 
 
-def ours(path: Path, **settings: Any) -> Callable[[], DataLoader[Any]]:
+def ours(path: Path, **settings: Any) -> Callable[[], ClosingLoader[Any]]:
     """Return what makes a loader of our own, with `vipl fit`'s settings."""
     workers = settings.pop("workers")
 
-    def loader() -> DataLoader[Any]:
+    def loader() -> ClosingLoader[Any]:
         module = VideoDataModule(
             str(path), batch_size=16, num_workers=workers, steps_per_epoch=10**9, **settings
         )

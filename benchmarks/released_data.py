@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.io import read_image
 from torchvision.transforms import v2
 
 from vipl.data import sampling
+from vipl.data.datamodule import ClosingLoader
 from vipl.data.manifest import Manifest
 from vipl.data.video import VideoReader, allowed_backend
 
@@ -70,9 +71,9 @@ def one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def released_loader(folder: Path, lengths: list[int], *, workers: int) -> DataLoader[Tensor]:
+def released_loader(folder: Path, lengths: list[int], *, workers: int) -> ClosingLoader[Tensor]:
     """Return batches of float32 [B, 4, 3, 224, 224]."""
-    return DataLoader(
+    return ClosingLoader(
         ReleasedSamples(folder, lengths),
         batch_size=16,
         num_workers=workers,

@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from torch.utils.data import DataLoader
-
+from vipl.data.datamodule import ClosingLoader
 from vipl.data.samples import Batch, TrainingSamples
 
 _MIN_BATCHES = 3
@@ -35,7 +34,7 @@ class DataTimes(NamedTuple):
     failures: int
 
 
-def time_data(loader: DataLoader[Batch], *, seconds: float) -> DataTimes:
+def time_data(loader: ClosingLoader[Batch], *, seconds: float) -> DataTimes:
     """Load batches for some seconds with the loader's workers, then clips one by one.
 
     Args:
@@ -51,7 +50,7 @@ def time_data(loader: DataLoader[Batch], *, seconds: float) -> DataTimes:
     )
 
 
-def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int, int]:
+def _time_workers(loader: ClosingLoader[Batch], seconds: float) -> tuple[float, int, int]:
     """Return clips a second, images of a clip, and clips that could not be read."""
     images = failures = 0
 
@@ -66,9 +65,11 @@ def _time_workers(loader: DataLoader[Batch], seconds: float) -> tuple[float, int
 
 
 def per_second(
-    loader: DataLoader[Loaded], count: Callable[[Loaded], int], *, seconds: float
+    loader: ClosingLoader[Loaded], count: Callable[[Loaded], int], *, seconds: float
 ) -> float:
     """Load batches for some seconds, once the workers have started and filled their queues.
+
+    The workers are ended then: what they had begun would go on beside what is measured next.
 
     Args:
         loader: Without an end.
@@ -84,7 +85,9 @@ def per_second(
     while number < _MIN_BATCHES or time.perf_counter() - start < seconds:
         total += count(next(batches))
         number += 1
-    return total / (time.perf_counter() - start)
+    elapsed_s = time.perf_counter() - start
+    loader.close()
+    return total / elapsed_s
 
 
 def _time_clips(samples: TrainingSamples, seconds: float) -> tuple[float, dict[str, float]]:

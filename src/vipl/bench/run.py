@@ -6,9 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningCLI
-from torch.utils.data import DataLoader
 
 from vipl.bench.step_timer import StepTimer, StepTimes
+from vipl.data.datamodule import ClosingLoader
 from vipl.data.samples import Batch
 from vipl.fit import FitCLI
 
@@ -33,11 +33,11 @@ class BenchCLI(FitCLI):
         """Build a trainer that writes nothing; callbacks are those that are given."""
         return LightningCLI.instantiate_trainer(self, **{"callbacks": [], **kwargs, **_MEASURING})
 
-    def loader(self) -> DataLoader[Batch]:
+    def loader(self) -> ClosingLoader[Batch]:
         """Return the training batches of the configuration, without an end."""
         self.datamodule.steps_per_epoch = _ENDLESS
         self.datamodule.trainer = self.trainer
-        loader: DataLoader[Batch] = self.datamodule.train_dataloader()
+        loader: ClosingLoader[Batch] = self.datamodule.train_dataloader()
         return loader
 
     def time_steps(self, batches: Iterable[Batch], *, warmup: int, steps: int) -> StepTimes:

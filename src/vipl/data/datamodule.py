@@ -55,10 +55,11 @@ class ClosingLoader(DataLoader[Sample]):
         return iterator
 
     def close(self) -> None:
-        """End the processes, where there are any."""
+        """End the processes, where there are any; to iterate again starts new ones."""
         iterator = None if self._iterator_now is None else self._iterator_now()
         if isinstance(iterator, _MultiProcessingDataLoaderIter):
             iterator._shutdown_workers()
+        self._iterator = None  # which persistent processes go on with
 
 
 class StepSampler(Sampler[list[int]]):
@@ -226,7 +227,7 @@ class VideoDataModule(pl.LightningDataModule):
         """Return the number of clips of a split."""
         return len(self._samples[split].reader.manifest)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> ClosingLoader[Batch]:
         """Return batches of uint8 [B * K, 4, 3, S, S], or [B, P, 2, 3, S, S] with dense tuples.
 
         K is `tuples_per_clip`.
