@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vipl.errors import UserError
 
@@ -71,11 +72,29 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
+        _held.append(lock)
         try:
             yield
         except OSError as error:
             error.filename = error.filename or str(folder)  # a full disk does not say where
             raise
+        finally:
+            if lock in _held:  # not in a process that was forked inside the block
+                _held.remove(lock)
+
+
+_held: list[IO[str]] = []
+
+
+def _let_go() -> None:
+    """In a forked process: it must not hold a folder longer than the one that it came from."""
+    for lock in _held:
+        lock.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _sync(path: Path) -> None:
