@@ -34,7 +34,8 @@ from benchmarks.released_data import extract, released_loader
 from vipl.bench.data import per_second
 from vipl.cli import main as vipl
 from vipl.data.arguments import DEFAULT_FORMAT
-from vipl.data.datamodule import ClosingLoader, VideoDataModule
+from vipl.data.closing_loader import ClosingLoader
+from vipl.data.datamodule import VideoDataModule
 from vipl.data.formats import FORMATS
 from vipl.data.manifest import Clip, Manifest, read_manifest, write_manifest
 from vipl.data.samples import Batch

@@ -15,7 +15,7 @@ from torchvision.io import read_image
 from torchvision.transforms import v2
 
 from vipl.data import sampling
-from vipl.data.datamodule import ClosingLoader
+from vipl.data.closing_loader import ClosingLoader
 from vipl.data.manifest import Manifest
 from vipl.data.video import VideoReader, allowed_backend
 

@@ -5,10 +5,9 @@ Shapes: T frames of a video, H x W pixels, D embedding size.
 
 import argparse
 import csv
-import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,9 @@ from rich.table import Table
 from torch import Tensor
 
 from vipl.curves import CurveMetrics, Distances, curve_metrics, distances_to_last
-from vipl.data.frame_folder import IMAGE_SUFFIXES, read_picture
 from vipl.data.isolation import DecoderProcess
-from vipl.data.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
-from vipl.data.sources.folder import find_videos
-from vipl.data.video import VideoError, allowed_backend
+from vipl.data.video import VideoError
+from vipl.data.video_inputs import OpenVideo, find
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models import Encoder, load_encoder
@@ -35,21 +32,6 @@ _TIMEOUT_S = 120.0
 _console = Console(highlight=False)
 
 
-@dataclass(frozen=True)
-class Video:
-    """Something that frames can be read from: a video file, or a folder of frames.
-
-    Attributes:
-        name: For the pictures and tables; unique among the videos looked at.
-        count: Returns the number of frames.
-        read: Given frame numbers, returns uint8 [N, H, W, 3].
-    """
-
-    name: str
-    count: Callable[[], int]
-    read: Callable[[Sequence[int]], NDArray[np.uint8]]
-
-
 def run(args: argparse.Namespace) -> None:
     """Draw every video's curves, and write and print the table."""
     if args.max_frames < 2:
@@ -58,10 +40,11 @@ def run(args: argparse.Namespace) -> None:
     rows: list[tuple[str, str, int, CurveMetrics]] = []
     skipped: list[str] = []
     with DecoderProcess(timeout_s=_TIMEOUT_S) as process:
-        videos = find(args.videos, process, split=args.split)
+        videos = find(args.videos, split=args.split)
         for video in videos:
             try:
-                strip, times, curves = curves_of(video, encoders, max_frames=args.max_frames)
+                opened = video.open(process)
+                strip, times, curves = curves_of(opened, encoders, max_frames=args.max_frames)
             except VideoError as error:
                 skipped.append(str(error))
                 continue
@@ -94,35 +77,13 @@ def load_encoders(sources: Sequence[str], device: str) -> dict[str, Encoder]:
     return encoders
 
 
-def find(paths: Sequence[Path], process: DecoderProcess, *, split: str) -> list[Video]:
-    """Return the videos that paths stand for.
-
-    Args:
-        paths: Each a video file, a folder of frames (it directly holds images), a folder of
-            videos, in whatever sub-folders, or a manifest, whose clips are taken.
-        process: That decodes.
-        split: Of a manifest's clips.
-
-    Raises:
-        UserError: If a path does not exist, or a folder holds neither.
-    """
-    videos: dict[str, Video] = {}
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"there is no video or folder {path}")
-        for name, video in _videos_at(path, process, split):
-            unique = name if name not in videos else f"{path}/{name}"
-            videos[unique] = Video(unique, video.count, video.read)
-    return list(videos.values())
-
-
 def curves_of(
-    video: Video, encoders: Mapping[str, Encoder], *, max_frames: int
+    opened: OpenVideo, encoders: Mapping[str, Encoder], *, max_frames: int
 ) -> tuple[Tensor, NDArray[np.int64], dict[str, Distances]]:
     """Embed a video's frames with every encoder.
 
     Args:
-        video: To look at.
+        opened: The video.
         encoders: By name.
         max_frames: Evenly spaced, first and last included.
 
@@ -133,76 +94,24 @@ def curves_of(
     Raises:
         VideoError: If it cannot be read, or has fewer than two frames.
     """
-    total = video.count()
+    total = opened.info.num_frames
     if total < 2:
-        raise VideoError(f"{video.name}: {total} frame, a curve needs two")
+        raise VideoError(f"{opened.video.name}: {total} frame, a curve needs two")
     times = np.linspace(0, total - 1, min(total, max_frames)).round().astype(np.int64)
     shown = set(np.linspace(0, len(times) - 1, STRIP_FRAMES).round().astype(int).tolist())
     embeddings: dict[str, list[Tensor]] = {name: [] for name in encoders}
     strip: list[Tensor] = []
     for start in range(0, len(times), _CHUNK):
-        images = torch.from_numpy(video.read(times[start : start + _CHUNK].tolist()))
+        images = torch.from_numpy(opened.read(times[start : start + _CHUNK].tolist()))
         images = images.permute(0, 3, 1, 2)
         strip += [images[index - start] for index in sorted(shown) if 0 <= index - start < _CHUNK]
         for name, encoder in encoders.items():
             embeddings[name].append(encoder.embed(images).cpu())
-    curves = {name: distances_to_last(torch.cat(e).numpy()) for name, e in embeddings.items()}
+    curves = {
+        name: distances_to_last(torch.cat(parts).numpy(), encoders[name].distance)
+        for name, parts in embeddings.items()
+    }
     return torch.stack(strip), times, curves
-
-
-def _videos_at(path: Path, process: DecoderProcess, split: str) -> Iterator[tuple[str, Video]]:
-    if path.suffix in MANIFEST_SUFFIXES:
-        yield from _clips(path, process, split)
-    elif path.is_file():
-        yield path.stem, _file(path, process)
-    elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]:
-        yield path.name, _frames(path.name, sorted(images, key=_numeric))
-    else:
-        found, others = find_videos(path)
-        if not found:
-            raise UserError(f"{path} holds neither videos nor frames ({others} other files)")
-        for file in found:
-            yield file.relative_to(path).with_suffix("").as_posix(), _file(file, process)
-
-
-def _clips(path: Path, process: DecoderProcess, split: str) -> Iterator[tuple[str, Video]]:
-    manifest = read_manifest(path)
-    clips = manifest.only(split)
-    if not len(clips):
-        raise UserError(f"{path} has no clip of the split {split!r}")
-    for clip in clips:
-        yield clip.clip_id, _clip(manifest.video_path(clip), clip, process)
-
-
-def _clip(path: Path, clip: Clip, process: DecoderProcess) -> Video:
-    backend = allowed_backend(clip.decoder)
-
-    def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return process.read(path, clip.frame_numbers(indices), backend=backend)
-
-    return Video(clip.clip_id, lambda: clip.num_frames, read)
-
-
-def _file(path: Path, process: DecoderProcess) -> Video:
-    # Looked at once, and only when its turn comes: a folder may hold many.
-    info = functools.cache(lambda: process.probe(path))
-
-    def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return process.read(path, indices, backend=allowed_backend(info().decoder))
-
-    return Video(path.stem, lambda: info().num_frames, read)
-
-
-def _frames(name: str, images: Sequence[Path]) -> Video:
-    def read(indices: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack([read_picture(images[index]) for index in indices])
-
-    return Video(name, lambda: len(images), read)
-
-
-def _numeric(path: Path) -> tuple[list[int], str]:
-    """Order 9.png before 10.png."""
-    return [int(number) for number in re.findall(r"\d+", path.stem)], path.name
 
 
 def _write_distances(path: Path, times: NDArray[np.int64], curves: Mapping[str, Distances]) -> None:

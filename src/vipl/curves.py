@@ -6,6 +6,7 @@ Shapes: T frames, D embedding size.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import scipy.stats
@@ -30,8 +31,19 @@ class CurveMetrics:
     normalised_distance: float
 
 
-def distances_to_last(embeddings: Distances) -> Distances:
-    """Return ||phi(o_t) - phi(o_last)|| of float [T, D] as float [T]."""
+def distances_to_last(embeddings: Distances, distance: Literal["l2", "cosine"] = "l2") -> Distances:
+    """Return how far each frame is from the last one.
+
+    Args:
+        embeddings: float [T, D].
+        distance: "l2", ||phi(o_t) - phi(o_last)||; or "cosine", 1 - cos.
+
+    Returns:
+        float [T].
+    """
+    if distance == "cosine":
+        embeddings = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+        return np.asarray(1 - embeddings @ embeddings[-1])
     result: Distances = np.linalg.norm(embeddings - embeddings[-1], axis=-1)
     return result
 

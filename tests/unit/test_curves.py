@@ -36,6 +36,12 @@ def test_distances_are_to_the_last_frame():
     np.testing.assert_allclose(distances_to_last(embeddings), [5, 1, 0])
 
 
+def test_the_cosine_is_a_distance_too():
+    embeddings = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0]])
+    cosine = distances_to_last(embeddings, "cosine")
+    np.testing.assert_allclose(cosine, [1, 1 - 0.5**0.5, 0], atol=1e-12)
+
+
 def test_one_frame_is_no_curve():
     with pytest.raises(ValueError, match="T >= 2"):
         curve_metrics(np.zeros(1))

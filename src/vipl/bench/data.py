@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from vipl.data.datamodule import ClosingLoader
+from vipl.data.closing_loader import ClosingLoader
 from vipl.data.samples import Batch, TrainingSamples
 
 _MIN_BATCHES = 3

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningCLI
 
 from vipl.bench.step_timer import StepTimer, StepTimes
-from vipl.data.datamodule import ClosingLoader
+from vipl.data.closing_loader import ClosingLoader
 from vipl.data.samples import Batch
 from vipl.fit import FitCLI
 

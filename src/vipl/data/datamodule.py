@@ -1,19 +1,14 @@
 """Batches of frames from a manifest, for training and for validation."""
 
-import multiprocessing
-import os
-import weakref
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from vipl.allocator import bound_freed_memory
+from vipl.data.closing_loader import ClosingLoader, begin_worker, default_workers
 from vipl.data.manifest import read_manifest
 from vipl.data.presence import with_files
 from vipl.data.samples import (
@@ -28,38 +23,9 @@ from vipl.data.samples import (
 from vipl.data.sampling import MIN_FRAMES, Tuples
 from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
-from vipl.signals import obey_parent_only, shielded
-
-Sample = TypeVar("Sample")
 
 _PREFETCHED_BATCHES = 2
 _MISSING = "data.root=… says where they are, data.allow_missing=true trains without them"
-
-
-class ClosingLoader(DataLoader[Sample]):
-    """A loader whose processes can be ended at once.
-
-    They heed no signal but their parent's end, so one that an exception left behind would be
-    waited for when the interpreter exits, and the interpreter by it.
-    """
-
-    _iterator_now: Callable[[], Any] | None = None
-
-    def __iter__(self) -> Any:
-        """Begin, and remember what to end."""
-        if self.num_workers and multiprocessing.get_start_method() != "fork":
-            resource_tracker.ensure_running()  # which would lift the block, were it started below
-        with shielded():
-            iterator = super().__iter__()
-        self._iterator_now = weakref.ref(iterator)
-        return iterator
-
-    def close(self) -> None:
-        """End the processes, where there are any; to iterate again starts new ones."""
-        iterator = None if self._iterator_now is None else self._iterator_now()
-        if isinstance(iterator, _MultiProcessingDataLoaderIter):
-            iterator._shutdown_workers()
-        self._iterator = None  # which persistent processes go on with
 
 
 class StepSampler(Sampler[list[int]]):
@@ -248,7 +214,7 @@ class VideoDataModule(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=_PREFETCHED_BATCHES if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_begin_worker,
+            worker_init_fn=begin_worker,
         )
         self._loaders.append(loader)
         return loader
@@ -268,7 +234,7 @@ class VideoDataModule(pl.LightningDataModule):
             batch_size=1,
             collate_fn=single,
             num_workers=min(self.num_workers, count),
-            worker_init_fn=_begin_worker,
+            worker_init_fn=begin_worker,
         )
         self._loaders.append(loader)
         return loader
@@ -286,16 +252,6 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _first_batch(self) -> int:
         return 0 if self.trainer is None else self.trainer.fit_loop.total_batch_idx + 1
-
-
-def default_workers() -> int:
-    """Return how many processes load data by default: one a core, eight at most."""
-    return min(8, os.cpu_count() or 1)
-
-
-def _begin_worker(worker: int) -> None:
-    obey_parent_only(worker)
-    bound_freed_memory()
 
 
 def _check_positive(**values: float) -> None:

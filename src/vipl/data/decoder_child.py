@@ -36,6 +36,8 @@ _PREFIX = struct.Struct("!IQ")  # bytes of the JSON header, bytes of the array
 # The kernel ends a child that hangs although its parent has died before it could.
 _ORPHAN_GRACE_S = 2.0
 
+_readers: dict[tuple[object, ...], VideoReader] = {}  # one at most
+
 
 def serve(descriptor: int) -> None:
     """Answer calls over a socket until the other side closes it. Runs in the child."""
@@ -106,8 +108,20 @@ def _decoded(request: Mapping[str, Any]) -> VideoInfo | NDArray[np.uint8]:
         if request["call"] == "glance":
             return glance(path)
         options = {name: request[name] for name in ("backend", "short_side")}
+        if request.get("keep_open"):
+            return _kept(path, options).read(request["indices"])
         with VideoReader(path, **options) as reader:
             return reader.read(request["indices"])
+
+
+def _kept(path: str, options: Mapping[str, Any]) -> VideoReader:
+    """Return the reader of the last call that wanted it kept, or another in its place."""
+    key = (path, *options.values())
+    if key not in _readers:
+        while _readers:
+            _readers.popitem()[1].close()
+        _readers[key] = VideoReader(path, **options)
+    return _readers[key]
 
 
 @contextlib.contextmanager

@@ -135,8 +135,16 @@ class DecoderProcess:
         *,
         backend: Backend = "auto",
         short_side: int | None = None,
+        keep_open: bool = False,
     ) -> NDArray[np.uint8]:
         """Call `VideoReader.read` in the child.
+
+        Args:
+            path: The video file.
+            indices: Frame numbers.
+            backend: As for `VideoReader`.
+            short_side: As for `VideoReader`, in pixels.
+            keep_open: Whether the decoder stays where it is, for a next call that goes on there.
 
         Returns:
             uint8 [N, H, W, 3] RGB, in the order of `indices`.
@@ -145,7 +153,8 @@ class DecoderProcess:
             VideoError: As `VideoReader` does, or the decoder hung or crashed.
             UserError: The backend is not installed, or `short_side` is not positive.
         """
-        return self._images("read", path, indices, backend=backend, short_side=short_side)
+        options = {"backend": backend, "short_side": short_side, "keep_open": keep_open}
+        return self._images("read", path, indices, **options)
 
     def sample(
         self,

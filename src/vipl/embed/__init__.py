@@ -1,0 +1,1 @@
+"""`vipl embed`: whole data sets through a frozen encoder."""

@@ -1,0 +1,196 @@
+"""What `vipl embed` does.
+
+Shapes: N frames, S the network's input side in pixels, D the embedding size.
+"""
+
+import argparse
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from vipl.allocator import keep_freed_memory
+from vipl.data.bad_clips import BadClip, write_bad_clips
+from vipl.data.closing_loader import default_workers
+from vipl.data.commands import progress
+from vipl.data.video_inputs import Video, find
+from vipl.embed.frames import Choice, Frames, Piece, loader
+from vipl.embed.network import Network, cost_of_precision
+from vipl.embed.output import OUTPUT_SUFFIXES, Output
+from vipl.embed.parts import Parts
+from vipl.errors import UserError
+from vipl.files import locked
+from vipl.models import Encoder, load_encoder
+from vipl.models.identity import encoder_sha256
+
+_SHOWN = 5
+
+_console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Embed all videos, or what is left of them, and write the file.
+
+    Raises:
+        UserError: If the encoder, the videos or the file are not as they should be, or no video
+            could be read.
+    """
+    _check(args)
+    encoder = load_encoder(args.encoder, weights=args.weights)
+    videos = find(args.videos, split=args.split, root=args.root)
+    choice = Choice(every=args.every or 1, fps_hz=args.fps)
+    output = Output(args.out, _settings(encoder, videos, choice, args))
+    if output.is_complete():
+        _console.print(f"{args.out} is complete: nothing is left to embed")
+        return
+    refusal = f"another process embeds to {args.out}: wait for it, or name another --out"
+    with locked(output.parts, refusal):
+        if output.is_complete():  # since a moment ago
+            return
+        output.claim()
+        parts = Parts(output.parts, encoder.output_dim)
+        try:
+            bad = _embed(parts, encoder, videos, choice, args)
+            _finish(output, parts, encoder, videos, bad)
+        finally:
+            if parts.is_empty():
+                output.remove_parts()
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("every", "fps", "batch_size", "timeout_s"):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < math.inf:
+            option = name.removesuffix("_s").replace("_", "-")
+            raise UserError(f"--{option} is {value:g}, expected more than 0")
+    if args.workers is not None and args.workers < 0:
+        raise UserError(f"--workers is {args.workers}, expected 0 (this process) or more")
+    if args.out.suffix not in OUTPUT_SUFFIXES:
+        raise UserError(f"--out is {args.out}, expected a name that ends in .parquet or .npy")
+    if args.out.is_dir():
+        raise UserError(f"--out is {args.out}, a folder: expected a file's name")
+
+
+def _settings(
+    encoder: Encoder, videos: Sequence[Video], choice: Choice, args: argparse.Namespace
+) -> dict[str, str]:
+    """Return what determines the output."""
+    digest = hashlib.sha256()
+    for video in videos:
+        size = video.file.stat().st_size if video.clip is None and video.file.exists() else 0
+        digest.update(repr((video.name, str(video.file), video.clip, size)).encode())
+        digest.update(repr(video.pictures).encode())
+    return {
+        "encoder": f"{encoder.config['backbone']}, sha256 {encoder_sha256(encoder)}",
+        "precision": args.precision,
+        "frames": str(choice),
+        "videos": f"{len(videos)}, sha256 {digest.hexdigest()}",
+    }
+
+
+def _embed(
+    parts: Parts,
+    encoder: Encoder,
+    videos: Sequence[Video],
+    choice: Choice,
+    args: argparse.Namespace,
+) -> list[BadClip]:
+    """Embed what is not done yet; return the videos that cannot be read."""
+    todo = {clip: parts.done(clip) for clip in range(len(videos)) if clip not in parts.finished}
+    if not todo:
+        return []
+    if len(todo) < len(videos) or any(todo.values()):
+        _console.print(f"{len(videos) - len(todo)} of {len(videos)} videos are done already")
+    keep_freed_memory()
+    frames = Frames(videos, todo, choice, encoder.preprocess, timeout_s=args.timeout_s)
+    workers = default_workers() if args.workers is None else args.workers
+    with closing(loader(frames, workers=workers)) as pieces:
+        source = iter(pieces)  # the processes start here, before a GPU is touched
+        network = Network(encoder, device=args.device, precision=args.precision)
+        if args.precision != "float32":
+            source = _with_cost_said(source, encoder, network)
+        try:
+            with progress("embedding", total=len(videos)) as bar:
+                return _through_network(parts, source, network, args.batch_size, bar)
+        finally:
+            parts.flush()  # also when interrupted: the next call goes on from here
+
+
+def _through_network(
+    parts: Parts, source: Iterator[Piece], network: Network, batch_size: int, bar: Progress
+) -> list[BadClip]:
+    bad: list[BadClip] = []
+    task, begin, rows = bar.task_ids[0], time.monotonic(), 0
+    bar.update(task, completed=len(parts.finished))
+    for pieces in _batches(source, batch_size):
+        counts = [len(piece.images) for piece in pieces]
+        embeddings = torch.empty(0, network.output_dim)
+        if sum(counts):
+            embeddings = network(torch.cat([piece.images for piece in pieces]))
+        for piece, values in zip(pieces, torch.split(embeddings, counts), strict=True):
+            if piece.failure is not None:
+                bad.append(piece.failure)
+            else:
+                parts.add(piece, values.numpy())
+        rows += sum(counts)
+        rate = rows / (time.monotonic() - begin)
+        ended = sum(piece.is_last for piece in pieces)
+        bar.update(task, advance=ended, description=f"embedding, {rate:.0f} frames/s")
+    return bad
+
+
+def _batches(source: Iterator[Piece], batch_size: int) -> Iterator[list[Piece]]:
+    """Join pieces to batches, of so many images where pieces are small enough."""
+    waiting: list[Piece] = []
+    for piece in source:
+        if waiting and sum(len(one.images) for one in (*waiting, piece)) > batch_size:
+            yield waiting
+            waiting = []
+        waiting.append(piece)
+    if waiting:
+        yield waiting
+
+
+def _with_cost_said(source: Iterator[Piece], encoder: Encoder, network: Network) -> Iterator[Piece]:
+    """Pass pieces on, and say of the first what the precision costs."""
+    said = False
+    for piece in source:
+        if not said and len(piece.images) > 1:
+            share = cost_of_precision(encoder, network, piece.images)
+            if share is not None:
+                said = True
+                _console.print(
+                    f"in this precision embeddings are off by {share:.1%} of the distance between "
+                    f"two frames (medians over {len(piece.images)} frames of the first video)"
+                )
+        yield piece
+
+
+def _finish(
+    output: Output,
+    parts: Parts,
+    encoder: Encoder,
+    videos: Sequence[Video],
+    bad: Sequence[BadClip],
+) -> None:
+    for clip in sorted(bad)[:_SHOWN]:
+        _console.print(f"left out: {clip.clip_id}: {clip.reason}")
+    if not parts.finished:
+        reason = min(bad).reason
+        raise UserError(f"none of {len(videos)} videos could be read; the first: {reason}")
+    if bad:
+        write_bad_clips(output.bad_clips, bad)
+    else:
+        output.bad_clips.unlink(missing_ok=True)
+    rows = output.write(parts, videos, encoder.config)
+    output.remove_parts()
+    listed = f"; {len(bad)} are left out, listed in {output.bad_clips}" if bad else ""
+    _console.print(
+        f"{output.path}: {rows} frames of {len(parts.finished)} videos, {encoder.output_dim} "
+        f"numbers each{listed}"
+    )
