@@ -38,7 +38,8 @@ _SECTIONS = {
         "sync_batchnorm",
     ),
 }
-_MANIFEST_HASH = "the manifest's content hash"
+MANIFEST_HASH = "the manifest's content hash"
+"""A recipe's key of the clips that were trained on."""
 
 
 def recipe_of(config: Mapping[str, Any], manifest_sha256: str) -> Recipe:
@@ -48,7 +49,7 @@ def recipe_of(config: Mapping[str, Any], manifest_sha256: str) -> Recipe:
         config: The run's resolved configuration, JSON values.
         manifest_sha256: Of the clips that it trains on.
     """
-    recipe: Recipe = {_MANIFEST_HASH: manifest_sha256, "seed_everything": config["seed_everything"]}
+    recipe: Recipe = {MANIFEST_HASH: manifest_sha256, "seed_everything": config["seed_everything"]}
     for section, keys in _SECTIONS.items():
         content = config[section]
         chosen = content if keys is None else {key: content.get(key) for key in keys}
