@@ -1,39 +1,62 @@
 """The reward that an encoder and a goal image make.
 
 Source: arXiv 2210.00030, section 3: V(o; g) = -||phi(o) - phi(g)||_2 and
-R(o, o'; g) = V(o'; g) - V(o; g).
+R(o, o'; g) = V(o'; g) - V(o; g). LIV (arXiv 2306.00958) takes the cosine for the distance.
 
-Shapes: H x W pixels, D embedding size; leading dimensions ... are time and batch.
+Shapes: H x W pixels, D embedding size, G goals; leading dimensions ... are time and batch.
 """
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from vipl.models.encoder import Encoder
+from vipl.models.encoder import Distance, Encoder
+from vipl.names import choose
+
+Mode: TypeAlias = Literal["difference", "value", "normalised"]
+Combine: TypeAlias = Literal["mean", "nearest"]
 
 
 class GoalReward:
-    """Value and reward of images with respect to one goal, which is embedded once.
+    """Value and reward of images with respect to a goal, which is embedded once.
 
     Args:
         encoder: Any encoder; it is used in evaluation mode.
-        goal: uint8 [3, H, W], or [G, 3, H, W] for several images of the goal, whose mean
-            embedding is then the goal (the paper's choice for demonstrations). Images and goal
-            may differ in size.
+        goal: uint8 [3, H, W]; or [G, 3, H, W], or a sequence of images that may differ in size,
+            for several images of the goal. Images and goal may differ in size.
+        distance: "l2"; or "cosine", 1 - cos, so that a value is at most 0 here, too. The encoder's
+            own by default.
+        combine: What several images of the goal are: "mean", their mean embedding is the goal (the
+            paper's choice for demonstrations); or "nearest", any of them is.
 
     Attributes:
-        goal_embedding: float32 [D].
+        goal_embeddings: float32 [1, D] or [G, D].
 
     Raises:
-        ValueError: If the goal is not one or more uint8 images.
+        ValueError: If the goal is not one or more uint8 images, or another word is not known.
     """
 
-    def __init__(self, encoder: Encoder, goal: Tensor) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        goal: Tensor | Sequence[Tensor],
+        *,
+        distance: Distance | None = None,
+        combine: Combine = "mean",
+    ) -> None:
+        choose("distance", [distance or encoder.distance], get_args(Distance))
+        choose("way to combine goals", [combine], get_args(Combine))
         self.encoder = encoder
-        images = goal if goal.ndim == 4 else goal[None]
-        if len(images) == 0:
+        self.distance: Distance = distance or encoder.distance
+        parts = [goal] if isinstance(goal, Tensor) else list(goal)
+        batches = [part if part.ndim == 4 else part[None] for part in parts]
+        if not sum(map(len, batches)):
             raise ValueError("the goal has no image, expected uint8 [3, H, W] or [G, 3, H, W]")
-        self.goal_embedding = encoder.embed(images).mean(dim=0)
+        embeddings = torch.cat([encoder.embed(batch) for batch in batches])
+        self.goal_embeddings = embeddings if combine == "nearest" else embeddings.mean(0)[None]
 
     def value(self, images: Tensor) -> Tensor:
         """Return V(o; g) of every image.
@@ -46,14 +69,24 @@ class GoalReward:
         """
         leading = images.shape[:-3]
         embeddings = self.encoder.embed(images.reshape(-1, *images.shape[-3:]))
-        distances: Tensor = torch.linalg.vector_norm(embeddings - self.goal_embedding, dim=-1)
-        return -distances.reshape(leading)
+        return self.value_of(embeddings).reshape(leading)
 
-    def reward(self, images: Tensor) -> Tensor:
-        """Return R(o_t, o_{t+1}; g) of every step.
+    def value_of(self, embeddings: Tensor) -> Tensor:
+        """Return V of embeddings of this encoder, float32 [..., D]: float32 [...]."""
+        apart = embeddings[..., None, :], self.goal_embeddings
+        if self.distance == "cosine":
+            distances = 1 - functional.cosine_similarity(*apart, dim=-1)
+        else:
+            distances = torch.linalg.vector_norm(apart[0] - apart[1], dim=-1)
+        return -distances.amin(dim=-1)
+
+    def reward(self, images: Tensor, *, mode: Mode = "difference") -> Tensor:
+        """Return the reward of every step from one image to the next.
 
         Args:
             images: uint8 [..., T, 3, H, W], T images in time order.
+            mode: "difference", R = V(o'; g) - V(o; g); "value", V(o'; g); or "normalised", R over
+                the distance of the first image, so that the rewards of a way to the goal sum to 1.
 
         Returns:
             float32 [..., T - 1].
@@ -63,4 +96,25 @@ class GoalReward:
         """
         if images.ndim < 4:
             raise ValueError(f"images are {list(images.shape)}, expected [..., T, 3, H, W]")
-        return self.value(images).diff(dim=-1)
+        values = self.value(images)
+        return step_reward(values[..., :-1], values[..., 1:], values[..., :1], mode=mode)
+
+
+def step_reward(before: Tensor, after: Tensor, first: Tensor, *, mode: Mode) -> Tensor:
+    """Return the reward of steps, out of values; see `GoalReward.reward`.
+
+    Args:
+        before: V(o; g), float32 [...].
+        after: V(o'; g), float32 [...].
+        first: V of the first image of the episode, of a shape that goes with them.
+        mode: As for `GoalReward.reward`.
+
+    Raises:
+        ValueError: On another mode.
+    """
+    choose("mode", [mode], get_args(Mode))
+    if mode == "value":
+        return after
+    # An episode that begins at its goal has no distance to measure by.
+    scale = (-first).clamp(min=1e-6) if mode == "normalised" else 1
+    return (after - before) / scale

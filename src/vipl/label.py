@@ -1,0 +1,202 @@
+"""`vipl label`: a copy of a Minari data set whose rewards are those of an encoder and a goal.
+
+Only rewards change; what they were stays in `infos["task_reward"]`. Libraries of offline learning
+read the copy as it is.
+
+Shapes: T steps of an episode, H x W pixels, G pictures of a goal.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from vipl.data.commands import progress
+from vipl.errors import UserError
+from vipl.gym import as_images
+from vipl.models.checkpoint import load_encoder
+from vipl.models.encoder import Encoder
+from vipl.rewards import GoalReward, Mode
+
+Pictures: TypeAlias = NDArray[np.uint8]
+
+LAST = "last"
+"""The goal of an episode is its own last picture."""
+
+_DATA = "main_data.hdf5"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Label a data set, and say where the copy is."""
+    source = find_dataset(args.dataset)
+    encoder = load_encoder(args.encoder, args.device, weights=args.weights)
+    episodes = label(source, args.out, encoder, args.goal, image_key=args.image_key, mode=args.mode)
+    print(
+        f"{args.out}: {episodes} episodes with the rewards of {args.encoder}; "
+        f"minari.MinariDataset({str(args.out / 'data')!r}) loads them"
+    )
+
+
+def find_dataset(name: str) -> Path:
+    """Return the folder of a data set: a path, or the id of one that Minari has here.
+
+    Raises:
+        UserError: If there is none.
+    """
+    missing = [module for module in ("minari", "h5py") if not importlib.util.find_spec(module)]
+    if missing:
+        raise UserError(f"{' and '.join(missing)} not installed: pip install 'vipl[minari]'")
+    from minari.storage import get_dataset_path
+
+    if (Path(name) / "data" / "metadata.json").is_file():
+        return Path(name)
+    if Path(name).is_dir():
+        raise UserError(f"{name} is no Minari data set: it holds no data/metadata.json")
+    try:
+        path: Path = get_dataset_path(name)
+    except ValueError as error:
+        raise UserError(f"there is no data set {name!r}: {error}") from error
+    if not (path / "data" / "metadata.json").is_file():
+        raise UserError(
+            f"there is no data set {name!r} in {path.parent}: expected the path of one, or an id "
+            "that `minari list local` shows (MINARI_DATASETS_PATH names their folder)"
+        )
+    return path
+
+
+def label(
+    source: Path,
+    out: Path,
+    encoder: Encoder,
+    goal: Sequence[str],
+    *,
+    image_key: str | None = None,
+    mode: Mode = "difference",
+) -> int:
+    """Copy a data set, and put visual rewards in the place of its own.
+
+    Args:
+        source: Its folder.
+        out: A new folder; it is there when it is whole.
+        encoder: In evaluation mode.
+        goal: Pictures' files; or "last", each episode's own last picture.
+        image_key: Of the pictures in observations that are dicts, uint8 [T + 1, H, W, 3]; found if
+            None, where there is one.
+        mode: As for `GoalReward.reward`.
+
+    Returns:
+        Number of episodes.
+
+    Raises:
+        UserError: If there are no such pictures, or the folder is not new.
+    """
+    import minari
+
+    if out.exists():
+        raise UserError(f"{out} is there already: name a new folder as --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    dataset = minari.MinariDataset(source / "data")
+    if not (source / "data" / _DATA).is_file():
+        form = dataset.storage.metadata.get("data_format")
+        raise UserError(f"{source} is stored as {form!r}, expected 'hdf5'")
+    key = find_pictures(dataset.observation_space, image_key)
+    make = _goals(encoder, goal)
+    with _unfinished(out) as folder:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        total = int(dataset.total_episodes)
+        with progress("labelling episodes", total=total) as bar:
+            for episode in dataset.iterate_episodes():
+                pictures = episode.observations if key == "" else episode.observations[key]
+                images = as_images(np.asarray(pictures))
+                rewards = make(images).reward(images, mode=mode)
+                _write(folder, int(episode.id), rewards.double().cpu().numpy())
+                bar.advance(bar.task_ids[0])
+        _describe(folder, encoder, goal, mode)
+    return total
+
+
+def find_pictures(space: spaces.Space[Any], image_key: str | None) -> str:
+    """Return the key of the pictures in observations, "" where they are the observations.
+
+    Raises:
+        UserError: If there are none, or several and none is chosen.
+    """
+    if _is_picture(space) and not image_key:
+        return ""
+    inner = space.spaces if isinstance(space, spaces.Dict) else {}
+    keys = [name for name, one in inner.items() if _is_picture(one)]
+    if image_key is not None:
+        if image_key not in keys:
+            raise UserError(f"observations have no pictures {image_key!r}, but {keys}")
+        return image_key
+    if len(keys) != 1:
+        found = f"several: {', '.join(keys)}; choose by --image-key" if keys else f"none in {space}"
+        raise UserError(f"which observations are pictures (uint8 [H, W, 3])? There are {found}")
+    return keys[0]
+
+
+def _is_picture(space: spaces.Space[Any]) -> bool:
+    shape = space.shape or ()
+    return space.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
+
+
+def _goals(encoder: Encoder, goal: Sequence[str]) -> Callable[[torch.Tensor], GoalReward]:
+    """Return what gives the reward of an episode's images, uint8 [T + 1, 3, H, W]."""
+    if list(goal) == [LAST]:
+        return lambda images: GoalReward(encoder, images[-1])
+    reward = GoalReward(encoder, [as_images(_read_picture(Path(name))) for name in goal])
+    return lambda images: reward
+
+
+def _read_picture(path: Path) -> Pictures:
+    try:
+        return np.asarray(Image.open(path).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is no picture: expected one of the goal, or {LAST!r}") from error
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no {path}: expected a picture of the goal, or {LAST!r}"
+        ) from error
+
+
+def _write(folder: Path, episode: int, rewards: NDArray[np.float64]) -> None:
+    import h5py
+
+    with h5py.File(folder / "data" / _DATA, "a") as file:
+        group = file[f"episode_{episode}"]
+        before = group["rewards"][()]
+        if "infos/task_reward" not in group:  # of a data set that was labelled before, it stays
+            # Infos begin with that of the reset, which has no reward.
+            group["infos/task_reward"] = np.concatenate([[np.nan], before])
+        group["rewards"][...] = rewards
+
+
+def _describe(folder: Path, encoder: Encoder, goal: Sequence[str], mode: Mode) -> None:
+    file = folder / "data" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["dataset_size"] = round((folder / "data" / _DATA).stat().st_size / 1e6, 1)
+    config = {"encoder": encoder.config, "goal": list(goal), "mode": mode}
+    metadata["visual_reward"] = json.dumps(config)
+    file.write_text(json.dumps(metadata))
+
+
+@contextmanager
+def _unfinished(out: Path) -> Iterator[Path]:
+    """Give a folder beside the one that is meant, and rename it at the end."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary) / out.name
+        folder.mkdir()
+        yield folder
+        os.replace(folder, out)

@@ -1,0 +1,192 @@
+"""`vipl label`: a data set with visual rewards, which others read."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vipl import GoalReward, load_encoder, save_encoder
+from vipl.cli import main
+
+minari = pytest.importorskip("minari")
+h5py = pytest.importorskip("h5py")
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is set to None")
+
+SIDE = 48
+SPACE = gymnasium.spaces.Dict(
+    {
+        "place": gymnasium.spaces.Box(0, SIDE, (1,), np.float32),
+        "picture": gymnasium.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8),
+    }
+)
+
+
+def draw(place):
+    picture = np.full((SIDE, SIDE, 3), 40, np.uint8)
+    picture[20:28, place : place + 6] = (250, 200, 30)
+    return picture
+
+
+def episode(places):
+    from minari.data_collector import EpisodeBuffer
+
+    steps = len(places) - 1
+    return EpisodeBuffer(
+        observations={
+            "place": np.array(places, np.float32)[:, None],
+            "picture": np.stack([draw(place) for place in places]),
+        },
+        actions=np.ones(steps, np.int64),
+        rewards=[-1.0] * steps,
+        terminations=[False] * steps,
+        truncations=[False] * (steps - 1) + [True],
+        infos={},
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    torch.manual_seed(0)
+    return save_encoder(load_encoder("random:resnet10t"), tmp_path_factory.mktemp("e") / "encoder")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A data set of two episodes; its pictures are stored as they are."""
+    root = tmp_path_factory.mktemp("minari")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(root))
+        minari.create_dataset_from_buffers(
+            "dots/line-v0",
+            [episode([2, 8, 14, 20]), episode([30, 20, 10])],
+            observation_space=SPACE,
+            action_space=gymnasium.spaces.Discrete(3),
+            jpeg_encoding=False,
+        )
+    return root / "dots" / "line-v0"
+
+
+@pytest.fixture(scope="module")
+def goal(tmp_path_factory):
+    file = tmp_path_factory.mktemp("goal") / "goal.png"
+    Image.fromarray(draw(40)).save(file)
+    return file
+
+
+def command(source, out, encoder, *goals, more=()):
+    options = ["--dataset", source, "--out", out, "--encoder", encoder, "--goal", *goals, *more]
+    return ["label", *map(str, options)]
+
+
+def rewards_of(folder: Path):
+    return [one.rewards for one in minari.MinariDataset(folder / "data").iterate_episodes()]
+
+
+@pytest.mark.parametrize("mode", ["difference", "value"])
+def test_rewards_are_those_of_the_encoder_and_nothing_else_changes(
+    source, goal, encoder, tmp_path, capsys, mode
+):
+    out = tmp_path / "labelled"
+    assert main(command(source, out, encoder, goal, more=["--mode", mode])) == 0
+    assert "2 episodes with the rewards of" in capsys.readouterr().out
+    reward = GoalReward(load_encoder(encoder), torch.from_numpy(draw(40)).movedim(-1, 0))
+    before = list(minari.MinariDataset(source / "data").iterate_episodes())
+    after = list(minari.MinariDataset(out / "data").iterate_episodes())
+    for old, new in zip(before, after, strict=True):
+        images = torch.from_numpy(old.observations["picture"]).movedim(-1, 1)
+        expected = reward.reward(images, mode=mode)
+        np.testing.assert_allclose(new.rewards, expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(new.infos["task_reward"][1:], old.rewards)
+        assert np.isnan(new.infos["task_reward"][0])
+        np.testing.assert_array_equal(new.observations["picture"], old.observations["picture"])
+        np.testing.assert_array_equal(new.actions, old.actions)
+    assert [list(one.rewards) for one in before] == [[-1] * 3, [-1] * 2]
+    said = json.loads((out / "data" / "metadata.json").read_text())["visual_reward"]
+    assert json.loads(said)["mode"] == mode
+
+
+def test_each_episodes_last_picture_as_its_goal(source, encoder, tmp_path):
+    assert main(command(source, tmp_path / "a", encoder, "last")) == 0
+    load = load_encoder(encoder)
+    for places, rewards in zip(
+        ([2, 8, 14, 20], [30, 20, 10]), rewards_of(tmp_path / "a"), strict=True
+    ):
+        images = torch.from_numpy(np.stack([draw(place) for place in places])).movedim(-1, 1)
+        expected = GoalReward(load, images[-1]).reward(images)
+        np.testing.assert_allclose(rewards, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_id_of_minaris(source, goal, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(source.parents[1]))
+    assert main(command("dots/line-v0", tmp_path / "a", encoder, goal)) == 0
+    assert main(command("dots/lime-v0", tmp_path / "b", encoder, goal)) == 2
+    assert "there is no data set 'dots/lime-v0'" in capsys.readouterr().err
+
+
+def test_twice_keeps_the_first_rewards(source, goal, encoder, tmp_path):
+    assert main(command(source, tmp_path / "a", encoder, goal)) == 0
+    assert main(command(tmp_path / "a", tmp_path / "b", encoder, "last")) == 0
+    one = next(iter(minari.MinariDataset(tmp_path / "b" / "data").iterate_episodes()))
+    assert list(one.infos["task_reward"][1:]) == [-1] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "."}, "is no Minari data set"),
+        ({"goals": ["nowhere.png"]}, "there is no nowhere.png: expected a picture"),
+        ({"goals": [__file__]}, "is no picture"),
+        ({"more": ["--image-key", "image"]}, "no pictures 'image', but ['picture']"),
+        ({"encoder": "resnet10x"}, "there is no encoder 'resnet10x'"),
+    ],
+)
+def test_what_cannot_be_labelled(source, goal, encoder, tmp_path, capsys, change, message):
+    settings = {"source": source, "out": tmp_path / "a", "encoder": encoder, "goals": [goal]}
+    settings.update({key: value for key, value in change.items() if key != "more"})
+    goals = settings.pop("goals")
+    assert main(command(*settings.values(), *goals, more=change.get("more", ()))) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_left(source, goal, encoder, tmp_path, capsys):
+    assert main(command(source, tmp_path, encoder, goal)) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_without_pictures(tmp_path, encoder, goal, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+        seen = episode([1, 2])
+        one = dataclasses.replace(seen, observations=seen.observations["place"])
+        minari.create_dataset_from_buffers(
+            "blind-v0", [one], observation_space=SPACE["place"],
+            action_space=gymnasium.spaces.Discrete(3),
+        )  # fmt: skip
+    assert main(command(tmp_path / "blind-v0", tmp_path / "a", encoder, goal)) == 2
+    assert "which observations are pictures" in capsys.readouterr().err
+
+
+def test_stable_baselines3_trains_on_it(source, goal, encoder, tmp_path):
+    stable_baselines3 = pytest.importorskip("stable_baselines3")
+    assert main(command(source, tmp_path / "a", encoder, goal)) == 0
+    env = gymnasium.make("CartPole-v1")
+    env.observation_space, env.action_space = SPACE["place"], gymnasium.spaces.Discrete(3)
+    model = stable_baselines3.DQN("MlpPolicy", env, buffer_size=100, learning_starts=0)
+    for one in minari.MinariDataset(tmp_path / "a" / "data").iterate_episodes():
+        places = one.observations["place"]
+        steps = zip(
+            places[:-1], places[1:], one.actions, one.rewards, one.terminations, strict=True
+        )
+        for step in steps:
+            model.replay_buffer.add(*(np.array([part]) for part in step), [{}])
+    model.set_logger(stable_baselines3.common.logger.configure(format_strings=[]))
+    model.train(gradient_steps=3, batch_size=4)
+    assert model.replay_buffer.size() == 5
+    assert model.replay_buffer.rewards[:5].std() > 0
