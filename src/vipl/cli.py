@@ -11,7 +11,9 @@ from typing import TypeAlias
 
 from vipl._version import __version__
 from vipl.data.arguments import add_manifest, add_prepare
+from vipl.encoder_arguments import add_encoder_commands
 from vipl.errors import UserError
+from vipl.lazy import lazily, let_threads_sleep
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -63,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_fit, add_bench, add_eval, add_manifest, add_prepare, add_curves):
+    for add in (add_fit, add_bench, add_eval, add_manifest, add_prepare, add_encoder_commands):
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
         add_plugin(commands, plugin)
@@ -121,7 +123,7 @@ def run_fit(args: argparse.Namespace) -> None:
 
     if not args.config:
         raise UserError("which run? name one: vipl fit --config configs/fit/quickstart.yaml")
-    _let_threads_sleep()
+    let_threads_sleep()
     config = compose(args.config, args.overrides)
     config.setdefault("run_dir", f"runs/{Path(args.config[0]).stem}")
 
@@ -158,14 +160,8 @@ def add_bench(commands: Commands) -> None:
 
 def run_bench(args: argparse.Namespace) -> None:
     """Measure the step or the data."""
-    _let_threads_sleep()
-    _lazy("vipl.bench.command", f"run_{args.what}")(args)
-
-
-def _let_threads_sleep() -> None:
-    # Threads that spin while they wait starve the decoders, and each other when anything else
-    # runs: on a busy machine a training step then takes many times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    let_threads_sleep()
+    lazily("vipl.bench.command", f"run_{args.what}")(args)
 
 
 def add_eval(commands: Commands) -> None:
@@ -197,38 +193,7 @@ def add_eval(commands: Commands) -> None:
     parser.add_argument(
         "--help", "-h", action="store_true", help="show this and every key, and stop"
     )
-    parser.set_defaults(run=_lazy("vipl.evaluation.command", "run"), parser=parser, overrides=[])
-
-
-def add_curves(commands: Commands) -> None:
-    """Add `vipl curves`."""
-    parser = commands.add_parser(
-        "curves", help="draw how encoders see videos: distance to the last frame over time"
-    )
-    parser.add_argument(
-        "videos", nargs="+", type=Path, metavar="VIDEO",
-        help="a video, a folder of videos, a folder of frames, or a manifest",
-    )  # fmt: skip
-    parser.add_argument("--split", default="val", help="of a manifest's clips (val)")
-    parser.add_argument(
-        "--encoder", action="append", required=True, metavar="E",
-        help="a folder, a checkpoint, or timm:NAME; [LABEL=]E; several are compared",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--max-frames", type=int, default=100, help="of a video, evenly spaced (100)"
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.set_defaults(run=_lazy("vipl.compare_curves", "run"))
-
-
-def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], None]:
-    def run(args: argparse.Namespace) -> None:
-        from importlib import import_module
-
-        getattr(import_module(module), function)(args)
-
-    return run
+    parser.set_defaults(run=lazily("vipl.evaluation.command", "run"), parser=parser, overrides=[])
 
 
 def _raise(reason: str) -> Callable[[argparse.Namespace], None]:

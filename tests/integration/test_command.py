@@ -42,6 +42,7 @@ def test_importing_vipl_is_cheap():
         ("import vipl", ("torch", "numpy", "mujoco", "gymnasium", "vipl_evaluators")),
         ("import vipl.fit", ("mujoco", "gymnasium", "vipl.evaluation", "vipl_evaluators")),
         ("import vipl.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
+        ("import vipl.embed.command", ("pytorch_lightning", "mujoco", "gymnasium")),
         ("import vipl.data.isolation", ("torch",)),
         ("import vipl_evaluators.frankakitchen.render", ("torch",)),
     ],

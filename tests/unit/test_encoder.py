@@ -8,7 +8,7 @@ import timm
 import torch
 from torchvision.transforms import v2
 
-from vipl import GoalReward, load_encoder, save_encoder
+from vipl import load_encoder, save_encoder
 from vipl.errors import UserError
 from vipl.models import Encoder
 
@@ -153,35 +153,3 @@ def test_arguments_that_make_no_sense(arguments, message):
 def test_images_must_be_uint8(encoder):
     with pytest.raises(ValueError, match=r"torch\.float32 .* expected torch\.uint8 \[N, 3, H, W\]"):
         encoder.embed(torch.zeros(1, 3, 8, 8))
-
-
-def test_value_is_the_negative_distance_and_reward_its_difference(encoder):
-    video = images(4)
-    reward = GoalReward(encoder, video[-1])
-    embeddings = encoder.embed(video)
-    expected = -(embeddings - embeddings[-1]).norm(dim=-1)
-    torch.testing.assert_close(reward.value(video), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(reward.reward(video), expected.diff(), rtol=1e-4, atol=1e-5)
-    stacked = torch.stack([video, video.flip(0)])
-    assert reward.value(stacked).shape == (2, 4)
-    torch.testing.assert_close(reward.reward(stacked)[0], reward.reward(video))
-
-
-def test_several_goal_images_have_one_mean_embedding_computed_once(encoder, monkeypatch):
-    goals = images(3, 50, 60, seed=1)
-    reward = GoalReward(encoder, goals)
-    torch.testing.assert_close(reward.goal_embedding, encoder.embed(goals).mean(0))
-    seen = []
-    original = type(encoder).embed
-    monkeypatch.setattr(
-        type(encoder), "embed", lambda self, x, **kw: seen.append(len(x)) or original(self, x, **kw)
-    )
-    reward.value(images(2))
-    assert seen == [2]
-
-
-def test_a_goal_or_images_of_a_wrong_form(encoder):
-    with pytest.raises(ValueError, match="the goal has no image"):
-        GoalReward(encoder, images(3)[:0])
-    with pytest.raises(ValueError, match=r"expected \[..., T, 3, H, W\]"):
-        GoalReward(encoder, images(1)).reward(images(1)[0])

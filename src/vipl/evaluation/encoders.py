@@ -1,7 +1,5 @@
 """The encoder under test and its controls: what they are, how they are told apart and built."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +8,12 @@ from typing import Any, Literal
 
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import ORACLE, RANDOM
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
+from vipl.models.identity import configuration_sha256, encoder_sha256
 
 Role = Literal["trained", "oracle", "random"]
 
@@ -58,7 +56,7 @@ class EncoderSpec:
         if ORACLE in (variant, self.role):
             return ORACLE
         if RANDOM in (variant, self.role):
-            return f"{RANDOM}:{_sha256(self.config, {})}"
+            return f"{RANDOM}:{configuration_sha256(self.config, {})}"
         assert self.sha256 is not None
         return self.sha256
 
@@ -87,7 +85,7 @@ def read_encoder(source: str) -> EncoderSpec:
     """Read what `--encoder` names.
 
     Args:
-        source: "oracle", "random", "random:NAME" for an untrained network of timm's, or anything
+        source: "oracle", "random", "random:NAME" for an untrained network, or anything
             that `vipl.load_encoder` takes.
 
     Raises:
@@ -97,13 +95,13 @@ def read_encoder(source: str) -> EncoderSpec:
         return EncoderSpec(source, "oracle")
     if source == RANDOM or source.startswith(f"{RANDOM}:"):
         name = source.removeprefix(RANDOM).removeprefix(":") or _DEFAULT_RANDOM
-        config = load_encoder(f"timm:{name}?pretrained=false").config
+        config = load_encoder(f"{RANDOM}:{name}").config
         return EncoderSpec(source, "random", config)
     encoder = load_encoder(source)
     config = {**encoder.config, "pretrained": False}
     state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
     weights = safetensors.torch.save(state)
-    return EncoderSpec(source, "trained", config, weights, _sha256(config, state))
+    return EncoderSpec(source, "trained", config, weights, encoder_sha256(encoder))
 
 
 def check_device(device: str) -> None:
@@ -117,16 +115,6 @@ def check_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"--device {device} cannot be had: {reason}") from error
-
-
-def _sha256(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
-    """Return the hash of a configuration and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name, value in sorted(state.items()):
-        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
-        # By bytes: numpy does not know every type that torch has.
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _path_label(path: Path) -> str:

@@ -4,10 +4,7 @@ Nothing here unpickles: a checkpoint is read by `torch.load(weights_only=True)`.
 """
 
 import difflib
-import errno
 import json
-import pickle
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +20,9 @@ from torch import Tensor
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
+from vipl.models import hub, zoo
 from vipl.models.encoder import Encoder
+from vipl.models.weights import read_weights
 
 CHECKPOINT_KEY = "vipl_encoder"
 """Where a training checkpoint keeps the configuration of its encoder."""
@@ -42,21 +41,41 @@ def save_encoder(encoder: Encoder, folder: str | Path) -> Path:
     return folder
 
 
-def load_encoder(source: str | Path, device: str | torch.device = "cpu") -> Encoder:
+def load_encoder(
+    source: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    weights: str | Path | None = None,
+) -> Encoder:
     """Load an encoder, in evaluation mode and without gradients.
 
     Args:
-        source: A folder that `save_encoder` wrote; the folder of a run; a checkpoint file
-            (`.ckpt`) of a run; or `timm:NAME`, timm's model with its own preprocessing and
-            weights, `timm:NAME?pretrained=false` with random ones.
+        source: The name of a released encoder (`vipl encoders` lists them), whose weights are
+            downloaded once; a folder that `save_encoder` wrote; the folder of a run; a checkpoint
+            file (`.ckpt`) of a run; `timm:NAME`, timm's model with its own preprocessing and
+            weights; `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, one that `vipl push` sent to a
+            Hugging Face hub; or `random:NAME`, a released encoder or a model of timm's with
+            random weights.
         device: Where to put it.
+        weights: Of a released encoder: a file that you have, in place of the download.
 
     Raises:
-        UserError: If the source is none of these, or does not fit.
+        UserError: If the source is none of these, or does not fit, or weights cannot be had.
     """
     text = str(source)
-    if text.startswith("timm:"):
+    if weights is not None and text not in zoo.entries():
+        raise UserError(
+            f"weights go with a released encoder, which {text!r} is not: see `vipl encoders`"
+        )
+    if text in zoo.entries():
+        encoder = zoo.load(text, zoo.find(text), None if weights is None else Path(weights))
+    elif text.startswith("random:"):
+        encoder = _untrained(text.removeprefix("random:"))
+    elif text.startswith("timm:"):
         encoder = _from_timm(text.removeprefix("timm:"))
+    elif text.startswith(hub.PREFIX):
+        name, _, revision = text.removeprefix(hub.PREFIX).partition("@")
+        encoder = _from_folder(hub.download(name, revision=revision or None))
     elif Path(source).is_dir():
         encoder = _from_folder(Path(source))
     elif Path(source).is_file():
@@ -85,28 +104,18 @@ def _from_folder(folder: Path) -> Encoder:
 
 
 def _from_checkpoint(path: Path) -> Encoder:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # of the disk, not of the content
-        raise UserError(f"{path} {_unreadable(str(error))}") from error
+    content = read_weights(path)
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
-        raise UserError(f"{path} is not a checkpoint of `vipl fit`: it names no encoder")
+        raise UserError(
+            f"{path} is not a checkpoint of `vipl fit`: it names no encoder; the weights of a "
+            "released one go with its name: load_encoder(NAME, weights=FILE)"
+        )
     weights = {
         name.removeprefix(_PREFIX): value
         for name, value in content["state_dict"].items()
         if name.startswith(_PREFIX)
     }
     return _build(content[CHECKPOINT_KEY], weights, path)
-
-
-def _unreadable(message: str) -> str:
-    """Say why torch refused a file, without its advice to load the file unsafely."""
-    pickled = re.search(r"(?:global|GLOBAL):?(?: GLOBAL)? ([\w.]+)", message)
-    if pickled:
-        return f"holds a pickled object ({pickled[1]}): only tensors and plain values are read"
-    return "is not a checkpoint: torch cannot read it, so it is of another kind or torn"
 
 
 def _from_timm(spec: str) -> Encoder:
@@ -118,16 +127,30 @@ def _from_timm(spec: str) -> Encoder:
     if not timm.is_model(name):
         return Encoder(name)  # says which names are near
     data = _data_config(name)
+    size = data["input_size"][-1]
     return Encoder(
         name,
         output_dim=0,
-        image_size=data["input_size"][-1],
-        central_fraction=data["crop_pct"],
+        image_size=size,
+        # As timm rounds.
+        central_fraction=size / int(size / data["crop_pct"]),
+        keep_aspect=data["crop_mode"] != "squash",
         interpolation="bicubic" if data["interpolation"] == "bicubic" else "bilinear",
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
         pretrained=pretrained == "true",
     )
+
+
+def _untrained(name: str) -> Encoder:
+    known = zoo.entries()
+    if name in known:
+        return zoo.build(known[name])
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*known, *timm.list_models()], n=3)
+        hint = f"; did you mean {' or '.join(f'random:{one}' for one in near)}?" if near else ""
+        raise UserError(f"random:{name}: neither `vipl encoders` nor timm has a {name!r}{hint}")
+    return _from_timm(f"{name}?pretrained=false")
 
 
 def _data_config(name: str) -> dict[str, Any]:
@@ -149,10 +172,14 @@ def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], source: Pat
 
 
 def _no_such_source(source: str) -> str:
-    forms = "expected a folder, a checkpoint file, or timm:NAME"
+    forms = (
+        "expected a folder, a checkpoint file, timm:NAME, hf:OWNER/NAME, or a name that "
+        "`vipl encoders` lists"
+    )
     if timm.is_model(source):
         return f"there is no encoder {source!r}: did you mean timm:{source}? ({forms})"
-    near = [] if "/" in source else difflib.get_close_matches(source, timm.list_models(), n=3)
+    known = [*zoo.entries(), *timm.list_models()]
+    near = [] if "/" in source else difflib.get_close_matches(source, known, n=3)
     near += [str(path) for path in _near_paths(Path(source))]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"there is no encoder {source!r}: {forms}{hint}"

@@ -4,7 +4,8 @@ Shapes: N images of H x W pixels, S the network's input side, D the embedding si
 """
 
 import difflib
-from typing import Any, Literal, final
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, final
 
 import timm
 import torch
@@ -13,6 +14,8 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+
+Distance: TypeAlias = Literal["l2", "cosine"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,10 +31,14 @@ class Encoder(nn.Module):
         image_size: Side of the network's square input, in pixels.
         central_fraction: Share of the image's short side that enters the network. The released
             recipe resizes to 256 and crops 224: 0.875.
+        keep_aspect: Whether images keep their aspect; else they are squeezed into a square first.
         interpolation: How images are brought to that size, antialiased.
         mean: Of each channel, for images scaled to [0, 1].
         std: Of each channel, for images scaled to [0, 1].
         pretrained: Start from timm's weights (from its hub) and not from random ones.
+        distance: Of embeddings, as a reward takes it by default: "l2" as VIP, or "cosine" as LIV
+            and CLIP. Training follows VIP whatever it is.
+        network_args: More arguments of the timm model.
 
     Attributes:
         config: The arguments, as JSON values; they build the same network again.
@@ -52,10 +59,13 @@ class Encoder(nn.Module):
         output_dim: int = 1024,
         image_size: int = 224,
         central_fraction: float = 0.875,
+        keep_aspect: bool = True,
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         pretrained: bool = False,
+        distance: Distance = "l2",
+        network_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         _check_sizes(image_size, output_dim, central_fraction)
@@ -64,21 +74,32 @@ class Encoder(nn.Module):
             "output_dim": output_dim,
             "image_size": image_size,
             "central_fraction": central_fraction,
+            "keep_aspect": keep_aspect,
             "interpolation": interpolation,
             "mean": list(mean),
             "std": list(std),
             "pretrained": pretrained,
+            "distance": distance,
+            "network_args": dict(network_args or {}),
         }
         self.image_size = image_size
         self.central_fraction = central_fraction
+        self.keep_aspect = keep_aspect
         self.interpolation = interpolation
-        self.network = _create_network(backbone, output_dim, image_size, pretrained)
+        self.distance: Distance = distance
+        self.network = _create_network(
+            backbone,
+            image_size,
+            {**(network_args or {}), "num_classes": output_dim, "pretrained": pretrained},
+        )
         self.register_buffer("mean", _channels(mean), persistent=False)
         self.register_buffer("std", _channels(std), persistent=False)
         self.output_dim = self._measure_output_dim()
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Bring images of any size to the network's input size: central square, one resample.
+
+        The same as torchvision's `Resize` and `CenterCrop`.
 
         Args:
             images: uint8 [N, 3, H, W].
@@ -92,8 +113,8 @@ class Encoder(nn.Module):
         if (height, width) == (size, size) and self.central_fraction == 1:
             return images
         scaled_side = round(size / self.central_fraction)
-        short = min(height, width)
-        scaled = [round(height * scaled_side / short), round(width * scaled_side / short)]
+        short = min(height, width) if self.keep_aspect else 0
+        scaled = [int(side * scaled_side / (short or side)) for side in (height, width)]
         mode = InterpolationMode(self.interpolation)
         resized = transforms.resize(images, scaled, interpolation=mode, antialias=True)
         cropped: Tensor = transforms.center_crop(resized, [size, size])
@@ -154,7 +175,7 @@ class Encoder(nn.Module):
         return torch.cat(parts)
 
 
-def _create_network(name: str, output_dim: int, image_size: int, pretrained: bool) -> nn.Module:
+def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) -> nn.Module:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "see `timm.list_models()`"
@@ -164,11 +185,11 @@ def _create_network(name: str, output_dim: int, image_size: int, pretrained: boo
     sized = pretrained_cfg is not None and pretrained_cfg.fixed_input_size
     extra: dict[str, Any] = {"img_size": image_size} if sized else {}
     try:
-        network: nn.Module = timm.create_model(
-            name, pretrained=pretrained, num_classes=output_dim, **extra
-        )
+        network: nn.Module = timm.create_model(name, **{**extra, **arguments})
+    except TypeError as error:
+        raise UserError(f"{name} does not take its network_args: {_first_line(error)}") from error
     except (OSError, RuntimeError) as error:
-        if not pretrained:
+        if not arguments["pretrained"]:
             raise
         raise UserError(
             f"the weights of {name!r} cannot be had from timm's hub ({_first_line(error)}): "
@@ -187,10 +208,25 @@ def _check_sizes(image_size: int, output_dim: int, central_fraction: float) -> N
 
 
 def _check_images(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            f"images are {images.dtype} {list(images.shape)}, expected torch.uint8 [N, 3, H, W]"
+    if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
+        return
+    remedy = ""
+    if images.is_floating_point():
+        scaled = not images.numel() or float(images.max()) <= 1
+        remedy = (
+            ": (images * 255).round().to(torch.uint8)" if scaled else ": images.to(torch.uint8)"
         )
+    elif images.ndim == 3:
+        remedy = ": images[None] for one"
+    elif images.ndim == 4 and images.shape[3] in (1, 3, 4):
+        remedy = ": images.permute(0, 3, 1, 2), the channels come first"
+    elif images.ndim == 4 and images.shape[1] == 1:
+        remedy = ": grey ones by images.expand(-1, 3, -1, -1)"
+    elif images.ndim == 4 and images.shape[1] == 4:
+        remedy = ": without their fourth channel by images[:, :3]"
+    raise ValueError(
+        f"images are {images.dtype} {list(images.shape)}, expected torch.uint8 [N, 3, H, W]{remedy}"
+    )
 
 
 def _channels(values: tuple[float, float, float]) -> Tensor:

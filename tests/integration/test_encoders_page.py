@@ -1,0 +1,57 @@
+"""What the page on encoders shows works."""
+
+import re
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from vipl import load_encoder
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+from vipl.models.zoo import entries
+
+PAGE = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_names_are_there():
+    table = PAGE.partition("| names | from |")[2].partition("They may be named")[0]
+    named = re.findall(r"`(\w+…?)`", table)
+    for name in named:
+        assert any(known.startswith(name.rstrip("…")) for known in entries()), name
+    known = {name for name in entries() if not name.startswith(("dino", "mae", "clip"))}
+    assert known <= set(named)
+
+
+def test_an_encoder_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text(blocks("yaml")[0])
+    monkeypatch.setenv("VIPL_ENCODERS", str(tmp_path / "own.yaml"))
+    encoder = load_encoder("random:my_vits16")
+    assert encoder.distance == "cosine"
+    assert encoder.network.blocks[0].attn.num_heads == 12
+
+
+def test_rewards_of_the_kitchen():
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
+    torch.manual_seed(0)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    names = {
+        "encoder": load_encoder("random:resnet10t"),
+        "goal": pictures[0],
+        "another": pictures[1],
+        "action": np.zeros(9),
+    }
+    program = next(block for block in blocks("python") if "VisualReward" in block)
+    exec(program, names)
+    assert isinstance(names["env"], gymnasium.Wrapper)
+    assert names["reward"] != names["info"]["task_reward"]
+    names["env"].close()
