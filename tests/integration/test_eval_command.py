@@ -290,7 +290,7 @@ def test_a_full_disk(place, capsys, monkeypatch):
         ((), "which encoder? name one by --encoder"),
         (("--encoder", "."), "is not an encoder's folder: it holds no config.json"),
         (("--encoder", "nowhere"), "there is no encoder 'nowhere'"),
-        (("--encoder", "random:resnet1"), "timm has no model 'resnet1'"),
+        (("--encoder", "random:resnet1"), "nor timm has a 'resnet1'; did you mean random:"),
         (("--encoder", "oracle", "tasks=lefft"), "no task 'lefft': expected left"),
         (("--encoder", "oracle", "cameras=[fron]"), "no camera 'fron': expected front"),
         (("--encoder", "oracle", "--protocol", "wolk"), "no protocol 'wolk': expected walk"),
