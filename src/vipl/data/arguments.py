@@ -5,9 +5,10 @@ Imports nothing heavy.
 
 import argparse
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from vipl.lazy import lazily
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Add: TypeAlias = Callable[..., argparse.Action]
@@ -33,14 +34,14 @@ def add_manifest(commands: Commands) -> None:
         "--recipe", nargs="+", metavar=("FILE", "option=value"),
         help="take the source and its options from a YAML file, with changes",
     )  # fmt: skip
-    build.set_defaults(run=_lazy("build_from_recipe"))
+    build.set_defaults(run=lazily("vipl.data.commands", "build_from_recipe"))
     add_sources(build.add_subparsers(metavar="SOURCE", prog="vipl manifest build"))
     check = actions.add_parser("check", help="verify a manifest's files, counts and hash")
     check.add_argument("manifest", type=Path, metavar="M.parquet")
     check.add_argument("--root", type=Path, default=None, help="folder of the videos")
     _allow_missing(check.add_argument, "check the files that are there")
     _execution(check.add_argument)
-    check.set_defaults(run=_lazy("check"))
+    check.set_defaults(run=lazily("vipl.data.commands", "check"))
 
 
 def add_prepare(commands: Commands) -> None:
@@ -63,7 +64,7 @@ def add_prepare(commands: Commands) -> None:
     _allow_missing(add, "leave out clips whose files are not there")
     add("--workers", type=int, default=None, help="processes (one a core)")
     add("--timeout", type=float, default=600.0, dest="timeout_s", help="seconds for a clip (600)")
-    parser.set_defaults(run=_lazy("run", module="vipl.data.prepare_command"))
+    parser.set_defaults(run=lazily("vipl.data.prepare_command", "run"))
 
 
 def add_sources(sources: Commands) -> None:
@@ -129,7 +130,7 @@ def _add_source(sources: Commands, name: str, text: str) -> Add:
         "--val-fraction", type=float, default=0.1,
         help="held out, where the data set does not say (0.1)",
     )  # fmt: skip
-    parser.set_defaults(run=_lazy("build"), source=name)
+    parser.set_defaults(run=lazily("vipl.data.commands", "build"), source=name)
     return parser.add_argument
 
 
@@ -151,12 +152,3 @@ def settings_of(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
     others = {"run", "source", "directory", "out", "recipe", "overrides", *_EXECUTION}
     settings = {name: value for name, value in vars(args).items() if name not in others}
     return settings, {name: getattr(args, name) for name in _EXECUTION if hasattr(args, name)}
-
-
-def _lazy(
-    function: str, *, module: str = "vipl.data.commands"
-) -> Callable[[argparse.Namespace], None]:
-    def run(args: argparse.Namespace) -> None:
-        getattr(import_module(module), function)(args)
-
-    return run

@@ -59,9 +59,10 @@ def conformance(name: str, entry: Entry, weights: Path | None = None) -> Iterato
     """
     path = weights_file(name, entry) if weights is None else weights
     encoder = load(name, entry, path).eval().requires_grad_(False)
-    yield _keys(entry, encoder, path)
+    content = read_weights(path)
+    yield _keys(entry, content, path)
     try:
-        second = _second(entry, encoder, path)
+        second = _second(entry, encoder, content, path)
     except KeyError:
         yield Check("network", None, f"there is no second implementation of {entry.network}")
     else:
@@ -74,9 +75,9 @@ def conformance(name: str, entry: Entry, weights: Path | None = None) -> Iterato
     yield _gradients(encoder)
 
 
-def _keys(entry: Entry, encoder: Encoder, path: Path) -> Check:
+def _keys(entry: Entry, content: Any, path: Path) -> Check:
     rules = known_weights(entry)
-    held = select(read_weights(path), str(path), under=rules.under)
+    held = select(content, str(path), under=rules.under)
     kept = select(held, str(path), drop=rules.drop)
     detail = f"{len(kept)} tensors, none missing or left over"
     if len(held) > len(kept):
@@ -84,13 +85,11 @@ def _keys(entry: Entry, encoder: Encoder, path: Path) -> Check:
     return Check("weights", True, detail)
 
 
-def _second(entry: Entry, encoder: Encoder, path: Path) -> nn.Module:
+def _second(entry: Entry, encoder: Encoder, content: Any, path: Path) -> nn.Module:
     """Return the second implementation with the same weights."""
     second = reference(entry)
     rules = known_weights(entry)
-    state = select(
-        read_weights(path), str(path), under=rules.under, drop=rules.drop, rename=rules.rename
-    )
+    state = select(content, str(path), under=rules.under, drop=rules.drop, rename=rules.rename)
     state = {key.removeprefix("visual."): value for key, value in state.items()}
     if set(second.state_dict()).isdisjoint(state):
         # The file has timm's names: give the second network's names the same treatment.
