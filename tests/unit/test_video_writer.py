@@ -1,6 +1,9 @@
 """Videos that are written: their rate, size and pictures come back."""
 
 import io
+import os
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -41,3 +44,30 @@ def test_an_odd_side_loses_its_last_line_and_a_stream_will_do():
 def test_no_frames(tmp_path):
     with pytest.raises(ValueError, match="no frames"):
         write_h264(tmp_path / "a.mp4", [], fps_hz=12.5)
+
+
+WRITE = """
+import io
+import sys
+import numpy as np
+from vipl.data.video_writer import write_h264
+noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3)).repeat(4, 0).repeat(4, 1)
+frames = (noise[3 * i : 200 + 3 * i, i : 200 + i].astype(np.uint8) for i in range(30))
+stream = io.BytesIO()
+write_h264(stream, frames, fps_hz=30, **eval(sys.argv[1]))
+sys.stdout.buffer.write(stream.getvalue())
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"key_every": 12, "crf": 24, "tune": "fastdecode"}])
+def test_bytes_do_not_depend_on_what_memory_held_before(options):
+    """glibc fills memory with the byte of MALLOC_PERTURB_ as it is handed out and given back."""
+
+    def written(byte):
+        environment = {**os.environ, "MALLOC_PERTURB_": byte}
+        command = [sys.executable, "-c", WRITE, repr(options)]
+        return subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+
+    first = written("0")
+    assert len(first) > 10_000
+    assert first == written("1")

@@ -42,7 +42,7 @@ def _h264(**options: Any) -> Format:
 
 FORMATS = {
     "jpeg": Format(ARCHIVE_SUFFIX, partial(write_archive, quality=90), even=False, decoder="any"),
-    "h264": _h264(key_every=12, crf=23, tune="fastdecode"),
+    "h264": _h264(key_every=12, crf=24, tune="fastdecode"),
     "h264_intra": _h264(key_every=1, crf=20, tune="fastdecode"),
 }
 """By name: JPEGs packed into one file; H.264 with a key frame every twelve; every frame one."""

@@ -22,7 +22,7 @@ def write_h264(
     crf: int = 18,
     tune: str | None = None,
 ) -> None:
-    """Encode frames.
+    """Encode frames; the same frames give the same bytes.
 
     The format halves the resolution of colours, so an odd side loses its last row or column.
 
@@ -39,6 +39,9 @@ def write_h264(
         ValueError: If there are no frames.
     """
     options = {"crf": str(crf), "g": str(key_every), "bf": "0", "preset": "veryfast"}
+    # x264's macroblock tree reads memory that it has not written (seen with MALLOC_PERTURB_): its
+    # pictures differ from call to call. With key frames this close it would save 2% of the bytes.
+    options["x264-params"] = "mbtree=0"
     if tune:
         options["tune"] = tune
     target = str(file) if isinstance(file, Path) else file
@@ -46,6 +49,7 @@ def write_h264(
         rate = Fraction(fps_hz).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # the bytes depend on it, and by default on the cores
         count = 0
         for frame in frames:
             height, width = (side - side % 2 for side in frame.shape[:2])
