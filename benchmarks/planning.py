@@ -37,9 +37,8 @@ from numpy.typing import NDArray
 from benchmarks.machine import machine
 from vipl.control.mppi import Floats, Planner, filtered_noise
 from vipl.control.opengl import choose_backend
-from vipl.evaluation.trajopt import as_images
 from vipl.models import Encoder
-from vipl.rewards import GoalReward
+from vipl.rewards import GoalReward, as_images
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.scene import kitchen_spec
 from vipl_evaluators.frankakitchen.tasks import TASKS

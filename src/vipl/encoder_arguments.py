@@ -110,8 +110,14 @@ def add_embed(commands: Commands) -> None:
     which.add_argument("--fps", type=float, metavar="F", help="F frames a second")
     add("--precision", choices=("float32", "bf16"), default="float32", help="(%(default)s)")
     add("--device", default="cpu", help="where the network runs (cpu)")
-    add("--workers", type=int, metavar="N", help="processes that decode (one a core); 0: this one")
-    add("--batch-size", type=int, default=64, help="frames at once through the network (64)")
+    add(
+        "--workers", type=int, metavar="N",
+        help="processes that decode, and on a CPU embed (one a core); 0: this one",
+    )  # fmt: skip
+    add(
+        "--batch-size", type=int, metavar="B",
+        help="frames at once through the network (64; on a CPU 16)",
+    )  # fmt: skip
     add(
         "--timeout", type=float, default=120.0, dest="timeout_s", help="seconds for 16 frames (120)"
     )

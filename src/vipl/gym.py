@@ -17,7 +17,7 @@ from torch import Tensor
 from vipl.errors import UserError
 from vipl.models.encoder import Distance, Encoder
 from vipl.names import choose
-from vipl.rewards import Combine, GoalReward, Mode, step_reward
+from vipl.rewards import Combine, GoalReward, Mode, as_images, step_reward
 
 Images: TypeAlias = NDArray[np.uint8]
 
@@ -252,11 +252,6 @@ def _valued(reward: GoalReward | None, pictures: NDArray[Any]) -> Tensor:
             'there is no goal: pass one as `goal`, or to reset(options={"goal": picture})'
         )
     return reward.value(as_images(pictures)).float().cpu()
-
-
-def as_images(pictures: NDArray[Any]) -> Tensor:
-    """Return pictures [..., H, W, 3] as an encoder's images [..., 3, H, W]."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3)))
 
 
 def take_goal(options: dict[str, Any] | None) -> tuple[Images | None, dict[str, Any] | None]:

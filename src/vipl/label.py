@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from vipl.data.commands import progress
+from vipl.data.frame_folder import read_picture
+from vipl.data.video import VideoError
 from vipl.errors import UserError
-from vipl.gym import as_images
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
-from vipl.rewards import GoalReward, Mode
+from vipl.rewards import GoalReward, Mode, as_images
 
 Pictures: TypeAlias = NDArray[np.uint8]
 
@@ -156,19 +156,12 @@ def _goals(encoder: Encoder, goal: Sequence[str]) -> Callable[[torch.Tensor], Go
     """Return what gives the reward of an episode's images, uint8 [T + 1, 3, H, W]."""
     if list(goal) == [LAST]:
         return lambda images: GoalReward(encoder, images[-1])
-    reward = GoalReward(encoder, [as_images(_read_picture(Path(name))) for name in goal])
-    return lambda images: reward
-
-
-def _read_picture(path: Path) -> Pictures:
     try:
-        return np.asarray(Image.open(path).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no picture: expected one of the goal, or {LAST!r}") from error
-    except FileNotFoundError as error:
-        raise UserError(
-            f"there is no {path}: expected a picture of the goal, or {LAST!r}"
-        ) from error
+        pictures = [as_images(read_picture(Path(name))) for name in goal]
+    except VideoError as error:
+        raise UserError(f"{error} Expected pictures of the goal, or {LAST!r}") from error
+    reward = GoalReward(encoder, pictures)
+    return lambda images: reward
 
 
 def _write(folder: Path, episode: int, rewards: NDArray[np.float64]) -> None:

@@ -7,9 +7,11 @@ Shapes: H x W pixels, D embedding size, G goals; leading dimensions ... are time
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -118,3 +120,9 @@ def step_reward(before: Tensor, after: Tensor, first: Tensor, *, mode: Mode) -> 
     # An episode that begins at its goal has no distance to measure by.
     scale = (-first).clamp(min=1e-6) if mode == "normalised" else 1
     return (after - before) / scale
+
+
+def as_images(pictures: NDArray[Any]) -> Tensor:
+    """Return pictures [..., H, W, 3] as an encoder's images [..., 3, H, W]."""
+    # Copied where their memory is read-only or out of order, which torch does not take.
+    return torch.from_numpy(np.require(pictures, requirements=["C", "W"])).movedim(-1, -3)

@@ -59,9 +59,10 @@ def matrix(table):
     return to_matrix(table.column("embedding"))
 
 
-def test_a_folder_gives_what_a_direct_computation_gives(encoder, videos, tmp_path, capsys):
+@pytest.mark.parametrize("workers", [1, 2])  # for three videos: embedding there, and here
+def test_a_folder_gives_what_a_direct_computation_gives(encoder, videos, tmp_path, capsys, workers):
     out = tmp_path / "x.parquet"
-    assert embed(encoder, videos, out, "--workers", 2, "--batch-size", 24) == 0
+    assert embed(encoder, videos, out, "--workers", workers, "--batch-size", 24) == 0
     table = pq.read_table(out)
     assert table.column_names == ["clip_id", "path", "frame", "time_s", "embedding"]
     assert table.schema.field("embedding").type.list_size == DIM
@@ -200,7 +201,7 @@ def test_what_is_done_is_not_done_again(encoder, videos, tmp_path, monkeypatch):
     monkeypatch.setattr("vipl.embed.output.Output.write", _interrupted)
     assert embed(encoder, videos, out) == 130
     monkeypatch.undo()
-    monkeypatch.setattr("vipl.embed.command.Network.__call__", _interrupted)
+    monkeypatch.setattr("vipl.embed.network.Network.__call__", _interrupted)
     assert embed(encoder, videos, out) == 0
     assert len(pq.read_table(out)) == 3 * FRAMES
 

@@ -140,8 +140,11 @@ def test_twice_keeps_the_first_rewards(source, goal, encoder, tmp_path):
     ("change", "message"),
     [
         ({"source": "."}, "is no Minari data set"),
-        ({"goals": ["nowhere.png"]}, "there is no nowhere.png: expected a picture"),
-        ({"goals": [__file__]}, "is no picture"),
+        (
+            {"goals": ["nowhere.png"]},
+            "nowhere.png: the picture does not exist. Expected pictures of",
+        ),
+        ({"goals": [__file__]}, "not a picture that can be read"),
         ({"more": ["--image-key", "image"]}, "no pictures 'image', but ['picture']"),
         ({"encoder": "resnet10x"}, "there is no encoder 'resnet10x'"),
     ],

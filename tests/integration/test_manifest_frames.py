@@ -103,7 +103,7 @@ def test_folders_of_pictures(tmp_path, capsys):
     with (tmp_path / "m.unreadable.csv").open() as file:
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert sorted(reasons) == ["broken", "gap", "short"]
-    assert "3.png: the frame does not exist" in reasons["gap"]
+    assert "3.png: the picture does not exist" in reasons["gap"]
     shown = " ".join(capsys.readouterr().out.split())
     assert "folders of frames; 3 of %d.png from 0, 1 of frame_%04d.jpg from 10" in shown
     (data / "video0" / "5.png").unlink()

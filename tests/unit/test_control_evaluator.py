@@ -149,10 +149,10 @@ def test_a_goal_picture_of_any_size_can_be_given(encoder, tmp_path):
     real = Encoder("resnet10t", output_dim=4, image_size=SIZE)
     outcome = run(replace_steps(suite, 1), real)
     assert outcome.info["goal"].endswith("left_front.png")
-    with pytest.raises(UserError, match=r"right_front\.png: No such file"):
+    with pytest.raises(UserError, match=r"right_front\.png: the picture does not"):
         run(suite, real, task="right")
     (tmp_path / "right_front.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"right_front\.png: it is not a picture"):
+    with pytest.raises(UserError, match=r"right_front\.png: not a picture"):
         run(suite, real, task="right")
 
 

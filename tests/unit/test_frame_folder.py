@@ -75,7 +75,7 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
 
 def spoil_missing(folder):
     (folder / "000002.jpg").unlink()
-    return "000002.jpg: the frame does not exist"
+    return "000002.jpg: the picture does not exist"
 
 
 def spoil_truncated(folder):
@@ -141,7 +141,7 @@ def test_numbers_are_put_in_order(tmp_path, pattern, numbers, found):
     ("files", "message"),
     [
         (["0.png", "1.png"], "2 frames, a clip needs 3"),
-        (["0.png", "1.png", "3.png", "4.png"], "2.png: the frame does not exist"),
+        (["0.png", "1.png", "3.png", "4.png"], "2.png: the picture does not exist"),
         (["rgb_0.png", "rgb_1.png", "depth_0.png"], r"several names: depth_\*.png, rgb_\*.png"),
         (["0.png", "01.png", "02.png"], "with and without zeros"),
         (["a.png", "b.png", "c.png"], "its pictures are without numbers"),

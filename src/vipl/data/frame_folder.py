@@ -166,9 +166,9 @@ class FrameFolder:
 
 def _refusal(file: Path, error: BaseException) -> VideoError:
     if isinstance(error, FileNotFoundError):
-        return VideoError(f"{file}: the frame does not exist.")
+        return VideoError(f"{file}: the picture does not exist.")
     if isinstance(error, PermissionError):
-        return VideoError(f"{file}: no permission to read the frame.")
+        return VideoError(f"{file}: no permission to read the picture.")
     return VideoError(f"{file}: not a picture that can be read ({_first_line(error)}).")
 
 

@@ -8,21 +8,20 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from vipl.allocator import keep_freed_memory
 from vipl.data.bad_clips import BadClip, write_bad_clips
 from vipl.data.closing_loader import default_workers
 from vipl.data.commands import progress
 from vipl.data.video_inputs import Video, find
-from vipl.embed.frames import Choice, Frames, Piece, loader
-from vipl.embed.network import Network, cost_of_precision
+from vipl.embed.frames import Choice, Frames
+from vipl.embed.network import cost_of_precision
 from vipl.embed.output import OUTPUT_SUFFIXES, Output
 from vipl.embed.parts import Parts
+from vipl.embed.pipeline import Embedded, embedding
 from vipl.errors import UserError
 from vipl.files import locked
 from vipl.models import Encoder, load_encoder
@@ -106,69 +105,58 @@ def _embed(
         return []
     if len(todo) < len(videos) or any(todo.values()):
         _console.print(f"{len(videos) - len(todo)} of {len(videos)} videos are done already")
-    keep_freed_memory()
     frames = Frames(videos, todo, choice, encoder.preprocess, timeout_s=args.timeout_s)
-    workers = default_workers() if args.workers is None else args.workers
-    with closing(loader(frames, workers=workers)) as pieces:
-        source = iter(pieces)  # the processes start here, before a GPU is touched
-        network = Network(encoder, device=args.device, precision=args.precision)
+    with embedding(
+        frames,
+        encoder,
+        device=args.device,
+        precision=args.precision,
+        batch_size=args.batch_size or (16 if args.device == "cpu" else 64),
+        workers=_workers(args),
+    ) as results:
         if args.precision != "float32":
-            source = _with_cost_said(source, encoder, network)
+            results = _with_cost_said(results, encoder)
         try:
             with progress("embedding", total=len(videos)) as bar:
-                return _through_network(parts, source, network, args.batch_size, bar)
+                return _collect(parts, results, bar)
         finally:
             parts.flush()  # also when interrupted: the next call goes on from here
 
 
-def _through_network(
-    parts: Parts, source: Iterator[Piece], network: Network, batch_size: int, bar: Progress
-) -> list[BadClip]:
+def _workers(args: argparse.Namespace) -> int:
+    if args.workers is not None:
+        return int(args.workers)
+    return torch.get_num_threads() if args.device == "cpu" else default_workers()
+
+
+def _collect(parts: Parts, results: Iterator[Embedded], bar: Progress) -> list[BadClip]:
     bad: list[BadClip] = []
     task, begin, rows = bar.task_ids[0], time.monotonic(), 0
     bar.update(task, completed=len(parts.finished))
-    for pieces in _batches(source, batch_size):
-        counts = [len(piece.images) for piece in pieces]
-        embeddings = torch.empty(0, network.output_dim)
-        if sum(counts):
-            embeddings = network(torch.cat([piece.images for piece in pieces]))
-        for piece, values in zip(pieces, torch.split(embeddings, counts), strict=True):
-            if piece.failure is not None:
-                bad.append(piece.failure)
-            else:
-                parts.add(piece, values.numpy())
-        rows += sum(counts)
+    for piece, embeddings in results:
+        if piece.failure is not None:
+            bad.append(piece.failure)
+        else:
+            parts.add(piece, embeddings.numpy())
+        rows += len(embeddings)
         rate = rows / (time.monotonic() - begin)
-        ended = sum(piece.is_last for piece in pieces)
-        bar.update(task, advance=ended, description=f"embedding, {rate:.0f} frames/s")
+        bar.update(task, advance=piece.is_last, description=f"embedding, {rate:.0f} frames/s")
     return bad
 
 
-def _batches(source: Iterator[Piece], batch_size: int) -> Iterator[list[Piece]]:
-    """Join pieces to batches, of so many images where pieces are small enough."""
-    waiting: list[Piece] = []
-    for piece in source:
-        if waiting and sum(len(one.images) for one in (*waiting, piece)) > batch_size:
-            yield waiting
-            waiting = []
-        waiting.append(piece)
-    if waiting:
-        yield waiting
-
-
-def _with_cost_said(source: Iterator[Piece], encoder: Encoder, network: Network) -> Iterator[Piece]:
-    """Pass pieces on, and say of the first what the precision costs."""
+def _with_cost_said(results: Iterator[Embedded], encoder: Encoder) -> Iterator[Embedded]:
+    """Pass results on, and say of the first what the precision costs."""
     said = False
-    for piece in source:
+    for piece, embeddings in results:
         if not said and len(piece.images) > 1:
-            share = cost_of_precision(encoder, network, piece.images)
+            share = cost_of_precision(encoder, piece.images, embeddings)
             if share is not None:
                 said = True
                 _console.print(
                     f"in this precision embeddings are off by {share:.1%} of the distance between "
                     f"two frames (medians over {len(piece.images)} frames of the first video)"
                 )
-        yield piece
+        yield Embedded(piece, embeddings)
 
 
 def _finish(

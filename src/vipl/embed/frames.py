@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vipl.data.bad_clips import BadClip
-from vipl.data.closing_loader import ClosingLoader, begin_worker
 from vipl.data.isolation import DecoderProcess
 from vipl.data.probe import VideoInfo
 from vipl.data.video import VideoError
@@ -87,6 +86,10 @@ class Piece(NamedTuple):
     images: Tensor
     is_last: bool
     failure: BadClip | None = None
+
+    def without_images(self) -> "Piece":
+        """Return what there is to say of them."""
+        return self._replace(images=self.images[:0].clone())
 
 
 class Frames(IterableDataset[Piece]):
@@ -158,17 +161,6 @@ class Frames(IterableDataset[Piece]):
         return torch.cat([self.preprocess(torch.from_numpy(p).permute(0, 3, 1, 2)) for p in parts])
 
 
-def loader(frames: Frames, *, workers: int) -> ClosingLoader[Piece]:
-    """Return what reads in processes of its own; 0: in this one."""
-    return ClosingLoader(
-        frames,
-        batch_size=None,
-        num_workers=min(workers, len(frames.todo)),
-        collate_fn=_as_it_is,
-        worker_init_fn=begin_worker,
-    )
-
-
 def _piece_frames(info: VideoInfo, step: float) -> int:
     by_memory = _PIECE_BYTES // max(1, 3 * info.width * info.height)
     return max(1, min(_PIECE_FRAMES, by_memory, int(_PIECE_REACH // step)))
@@ -181,7 +173,3 @@ def _no_frames() -> tuple[NDArray[np.int64], NDArray[np.float64], Tensor]:
 def _of(video: Video, reason: str) -> str:
     """Let a reason name its file."""
     return reason if str(video.file.parent) in reason else f"{video.file}: {reason}"
-
-
-def _as_it_is(piece: Any) -> Any:
-    return piece

@@ -65,13 +65,13 @@ class _Bfloat16(nn.Module):
 
 
 @torch.inference_mode()
-def cost_of_precision(encoder: Encoder, network: Network, images: Tensor) -> float | None:
+def cost_of_precision(encoder: Encoder, images: Tensor, embeddings: Tensor) -> float | None:
     """Return how far embeddings are off, as a share of the distance between two of them.
 
     Args:
         encoder: In float32.
-        network: In another precision.
         images: uint8 [N, 3, S, S].
+        embeddings: float32 [N, D], computed in another precision.
 
     Returns:
         A median over the images; None where they are all the same.
@@ -81,7 +81,7 @@ def cost_of_precision(encoder: Encoder, network: Network, images: Tensor) -> flo
     apart = apart[apart > 0]
     if not len(apart):
         return None
-    return float((network(images) - exact).norm(dim=1).median() / apart.median())
+    return float((embeddings - exact).norm(dim=1).median() / apart.median())
 
 
 def _fused(encoder: Encoder) -> nn.Module:

@@ -89,7 +89,7 @@ class Parts:
         Raises:
             OSError: If they cannot be written.
         """
-        self._waiting.append((piece, embeddings))
+        self._waiting.append((piece.without_images(), embeddings))
         self._rows_waiting += len(embeddings)
         if self._rows_waiting >= _ROWS or time.monotonic() - self._since >= _SECONDS:
             self.flush()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
 from vipl.control.opengl import choose_backend
+from vipl.data.frame_folder import read_picture
 from vipl.errors import UserError
 from vipl.evaluation import trajopt
 from vipl.evaluation.evaluator import (
@@ -28,7 +29,7 @@ from vipl.evaluation.evaluator import (
 )
 from vipl.models.encoder import Encoder
 from vipl.names import choose
-from vipl.rewards import GoalReward
+from vipl.rewards import GoalReward, as_images
 
 _PAPERS_PLANNER = Planner()
 _EASY_FRAME = 20
@@ -150,7 +151,7 @@ class ControlEvaluator(Evaluator):
         score = trajopt.oracle_score(env)
         if encoder is not None:
             picture, shown = self._goal_picture(cell, env, goal)
-            reward = GoalReward(encoder, trajopt.as_images(picture))
+            reward = GoalReward(encoder, as_images(picture))
             score = trajopt.visual_score(env, cell.camera, reward)
         states = trajopt.run_episode(
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
@@ -182,7 +183,7 @@ class ControlEvaluator(Evaluator):
             goal = self.goal(others[draw % len(others)], env)
         elif self.goal_image is not None:
             path = self.goal_image.format(task=cell.task, camera=cell.camera)
-            return trajopt.read_goal_image(Path(path)), path
+            return read_picture(Path(path))[None], path
         return env.render(goal.states[-1:], cell.camera), goal.name
 
     def _planner(self, cell: Cell) -> Planner:
@@ -203,7 +204,7 @@ class ControlEvaluator(Evaluator):
         errors = env.pose_errors(states, goal.states[-1])
         traces = {name: values.tolist() for name, values in errors.items()}
         if reward is not None:
-            traces["distance"] = (-reward.value(trajopt.as_images(frames))).tolist()
+            traces["distance"] = (-reward.value(as_images(frames))).tolist()
         return Outcome(
             metrics={
                 "success": float(solved[-1]),

@@ -8,17 +8,12 @@ Shapes: S state size, N sampled plans, H horizon, T steps of the episode.
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner, improve, next_mean, still_plan
-from vipl.errors import UserError
-from vipl.rewards import GoalReward
+from vipl.rewards import GoalReward, as_images
 
 StateScore = Callable[[Floats], Floats]
 """States [N, H, S] of plans to their scores [N]."""
@@ -73,22 +68,3 @@ def visual_score(env: ControlEnv, camera: str, reward: GoalReward) -> StateScore
         return reward.value(as_images(pictures)).double().cpu().numpy()
 
     return score
-
-
-def as_images(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    """Return pictures [N, H, W, 3] as an encoder's images, uint8 [N, 3, H, W]."""
-    return torch.from_numpy(pictures).movedim(-1, 1)
-
-
-def read_goal_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture of a goal, of any size, as uint8 [1, H, W, 3].
-
-    Raises:
-        UserError: If it is not there or is not a picture.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))[None]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"it is not a picture ({error})"
-        raise UserError(f"goal_image {path}: {reason}") from error

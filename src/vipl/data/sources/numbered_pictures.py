@@ -62,7 +62,7 @@ def find_pictures(folder: Path) -> NumberedPictures:
     lacking = next((a + step for a, b in pairwise(numbers) if b - a != step), None)
     first = frame_path(folder / pattern, numbers[0])
     if lacking is not None:
-        raise VideoError(f"{frame_path(folder / pattern, lacking)}: the frame does not exist.")
+        raise VideoError(f"{frame_path(folder / pattern, lacking)}: the picture does not exist.")
     return NumberedPictures(pattern, numbers[0], step, len(numbers), *picture_size(first))
 
 
