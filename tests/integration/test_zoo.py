@@ -84,7 +84,7 @@ def test_recorded_embeddings_are_compared(r3m, tmp_path, capsys):
 
 
 def test_the_list_says_what_one_chooses_by(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "60")  # no terminal: no line is broken
     assert main(["encoders"]) == 0
     lines = capsys.readouterr().out.splitlines()
     line = next(line for line in lines if line.startswith("liv_resnet50"))

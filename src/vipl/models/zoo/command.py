@@ -23,7 +23,7 @@ def show(args: argparse.Namespace) -> None:
     """List all encoders."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("name", "network", "size", "images", "distance", "licence", "weights", "paper"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "name")
     for name, entry in entries().items():
         size = "" if entry.output_dim == 0 else str(entry.output_dim)
         table.add_row(
@@ -36,7 +36,9 @@ def show(args: argparse.Namespace) -> None:
             _where(name, entry),
             entry.paper,
         )
-    console = Console(soft_wrap=False)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 300  # a line each, for another program
     console.print(table)
     console.print(
         f"\nWeights are downloaded at first use to {home() / 'weights'} (VIPL_HOME names another "
