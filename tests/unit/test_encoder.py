@@ -1,6 +1,7 @@
 """Encoders: preprocessing, saving, loading, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torchvision.transforms import v2
 from vipl import load_encoder, save_encoder
 from vipl.errors import UserError
 from vipl.models import Encoder
+from vipl.rewards import as_images
 
 SMALL = {"backbone": "mobilenetv3_small_050", "output_dim": 16, "image_size": 64}
 
@@ -150,6 +152,27 @@ def test_arguments_that_make_no_sense(arguments, message):
         Encoder(**{**SMALL, **arguments})
 
 
-def test_images_must_be_uint8(encoder):
-    with pytest.raises(ValueError, match=r"torch\.float32 .* expected torch\.uint8 \[N, 3, H, W\]"):
-        encoder.embed(torch.zeros(1, 3, 8, 8))
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.rand(2, 3, 8, 9),
+        torch.full((2, 3, 8, 9), 200.0),
+        torch.zeros(3, 8, 9, dtype=torch.uint8),
+        torch.zeros(2, 8, 9, 3, dtype=torch.uint8),
+        torch.zeros(2, 1, 8, 9, dtype=torch.uint8),
+        torch.zeros(2, 4, 8, 9, dtype=torch.uint8),
+    ],
+)
+def test_other_images_are_refused_with_a_remedy_that_works(encoder, images):
+    with pytest.raises(ValueError, match=r"expected torch\.uint8 \[N, 3, H, W\]: ") as error:
+        encoder.embed(images)
+    remedy = str(error.value).split("]: ")[1].removeprefix("grey ones by ")
+    remedy = re.split(", the| for one", remedy.removeprefix("without their fourth channel by "))[0]
+    encoder.embed(eval(remedy))
+
+
+def test_pictures_of_numpy_are_refused_with_a_remedy_that_works(encoder):
+    pictures = np.zeros((2, 8, 9, 3), dtype=np.uint8)
+    with pytest.raises(TypeError, match=r"a ndarray, .* vipl\.rewards\.as_images\(pictures\)"):
+        encoder.embed(pictures)
+    assert encoder.embed(as_images(pictures)).shape == (2, encoder.output_dim)

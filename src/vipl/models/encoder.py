@@ -161,6 +161,7 @@ class Encoder(nn.Module):
 
         Raises:
             ValueError: If the images are not uint8 [N, 3, H, W].
+            TypeError: If they are no tensor.
         """
         _check_images(images)
         training = self.training
@@ -207,7 +208,10 @@ def _check_sizes(image_size: int, output_dim: int, central_fraction: float) -> N
         raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: object) -> None:
+    if not isinstance(images, Tensor):
+        kind = type(images).__name__
+        raise TypeError(f"images are a {kind}, expected a tensor: vipl.rewards.as_images(pictures)")
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
         return
     remedy = ""
