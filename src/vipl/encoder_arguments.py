@@ -141,8 +141,9 @@ def add_export(commands: Commands) -> None:
         help="form; released: what the released VIP code loads",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="file; of safetensors a folder"
-    )
+        "--out", type=Path, metavar="PATH",
+        help="file; of safetensors a folder (here, by the encoder's name)",
+    )  # fmt: skip
     parser.add_argument(
         "--without-preprocessing", action="store_true",
         help="onnx, torchscript: take images that have the network's input size",

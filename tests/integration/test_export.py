@@ -18,6 +18,7 @@ from vipl.cli import main
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 from vipl.models.export import export
+from vipl.models.export.command import default_path
 from vipl.models.export.graph import Graph, preprocess
 from vipl.models.zoo.conformance import SIZES
 
@@ -212,6 +213,25 @@ def test_onnx_is_not_installed(tmp_path, monkeypatch, package):
         export(make(), "onnx", tmp_path / "it.onnx")
 
 
+@pytest.mark.parametrize(
+    ("source", "form", "expected"),
+    [
+        ("runs/mine", "onnx", "mine.onnx"),
+        ("runs/mine/encoder", "safetensors", "mine_encoder"),
+        (".", "torchscript", "here.ts"),
+        ("model.ckpt", "onnx", "model.onnx"),
+        ("vip_resnet50", "released", "vip_resnet50.pt"),
+        ("timm:resnet18?pretrained=false", "onnx", "resnet18.onnx"),
+        ("hf:someone/theirs", "torchscript", "theirs.ts"),
+    ],
+)
+def test_an_encoder_goes_by_its_own_name(tmp_path, monkeypatch, source, form, expected):
+    (tmp_path / "here/runs/mine/encoder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    Path("model.ckpt").touch()
+    assert default_path(source, form) == Path(expected)
+
+
 def test_options_that_do_not_go_together(tmp_path, capfd):
     vit = save_encoder(make(**ENCODERS["vit"]), tmp_path / "vit")
     for options, message in (
@@ -246,7 +266,7 @@ def test_the_page_does_what_it_says(tmp_path, monkeypatch):
             assert values["embeddings"].shape == (5, 8)
             continue
         for command in block.splitlines():
-            assert main(shlex.split(command)[1:]) == 0, command
+            assert main(shlex.split(command, comments=True)[1:]) == 0, command
     assert {path.name for path in tmp_path.iterdir()} == {
         "runs", "mine", "mine.onnx", "mine_64px.onnx", "mine.ts", "model.pt",
     }  # fmt: skip
