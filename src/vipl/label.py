@@ -7,7 +7,6 @@ Shapes: T steps of an episode, H x W pixels, G pictures of a goal.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -15,17 +14,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vipl.data.commands import progress
 from vipl.data.frame_folder import read_picture
 from vipl.data.video import VideoError
 from vipl.errors import UserError
+from vipl.minari_files import DATA, find_dataset, find_pictures
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
 from vipl.rewards import GoalReward, Mode, as_images
@@ -34,8 +33,6 @@ Pictures: TypeAlias = NDArray[np.uint8]
 
 LAST = "last"
 """The goal of an episode is its own last picture."""
-
-_DATA = "main_data.hdf5"
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,33 +44,6 @@ def run(args: argparse.Namespace) -> None:
         f"{args.out}: {episodes} episodes with the rewards of {args.encoder}; "
         f"minari.MinariDataset({str(args.out / 'data')!r}) loads them"
     )
-
-
-def find_dataset(name: str) -> Path:
-    """Return the folder of a data set: a path, or the id of one that Minari has here.
-
-    Raises:
-        UserError: If there is none.
-    """
-    missing = [module for module in ("minari", "h5py") if not importlib.util.find_spec(module)]
-    if missing:
-        raise UserError(f"{' and '.join(missing)} not installed: pip install 'vipl[minari]'")
-    from minari.storage import get_dataset_path
-
-    if (Path(name) / "data" / "metadata.json").is_file():
-        return Path(name)
-    if Path(name).is_dir():
-        raise UserError(f"{name} is no Minari data set: it holds no data/metadata.json")
-    try:
-        path: Path = get_dataset_path(name)
-    except ValueError as error:
-        raise UserError(f"there is no data set {name!r}: {error}") from error
-    if not (path / "data" / "metadata.json").is_file():
-        raise UserError(
-            f"there is no data set {name!r} in {path.parent}: expected the path of one, or an id "
-            "that `minari list local` shows (MINARI_DATASETS_PATH names their folder)"
-        )
-    return path
 
 
 def label(
@@ -108,7 +78,7 @@ def label(
         raise UserError(f"{out} is there already: name a new folder as --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     dataset = minari.MinariDataset(source / "data")
-    if not (source / "data" / _DATA).is_file():
+    if not (source / "data" / DATA).is_file():
         form = dataset.storage.metadata.get("data_format")
         raise UserError(f"{source} is stored as {form!r}, expected 'hdf5'")
     key = find_pictures(dataset.observation_space, image_key)
@@ -127,31 +97,6 @@ def label(
     return total
 
 
-def find_pictures(space: spaces.Space[Any], image_key: str | None) -> str:
-    """Return the key of the pictures in observations, "" where they are the observations.
-
-    Raises:
-        UserError: If there are none, or several and none is chosen.
-    """
-    if _is_picture(space) and not image_key:
-        return ""
-    inner = space.spaces if isinstance(space, spaces.Dict) else {}
-    keys = [name for name, one in inner.items() if _is_picture(one)]
-    if image_key is not None:
-        if image_key not in keys:
-            raise UserError(f"observations have no pictures {image_key!r}, but {keys}")
-        return image_key
-    if len(keys) != 1:
-        found = f"several: {', '.join(keys)}; choose by --image-key" if keys else f"none in {space}"
-        raise UserError(f"which observations are pictures (uint8 [H, W, 3])? There are {found}")
-    return keys[0]
-
-
-def _is_picture(space: spaces.Space[Any]) -> bool:
-    shape = space.shape or ()
-    return space.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
-
-
 def _goals(encoder: Encoder, goal: Sequence[str]) -> Callable[[torch.Tensor], GoalReward]:
     """Return what gives the reward of an episode's images, uint8 [T + 1, 3, H, W]."""
     if list(goal) == [LAST]:
@@ -167,7 +112,7 @@ def _goals(encoder: Encoder, goal: Sequence[str]) -> Callable[[torch.Tensor], Go
 def _write(folder: Path, episode: int, rewards: NDArray[np.float64]) -> None:
     import h5py
 
-    with h5py.File(folder / "data" / _DATA, "a") as file:
+    with h5py.File(folder / "data" / DATA, "a") as file:
         group = file[f"episode_{episode}"]
         before = group["rewards"][()]
         if "infos/task_reward" not in group:  # of a data set that was labelled before, it stays
@@ -179,7 +124,7 @@ def _write(folder: Path, episode: int, rewards: NDArray[np.float64]) -> None:
 def _describe(folder: Path, encoder: Encoder, goal: Sequence[str], mode: Mode) -> None:
     file = folder / "data" / "metadata.json"
     metadata = json.loads(file.read_text())
-    metadata["dataset_size"] = round((folder / "data" / _DATA).stat().st_size / 1e6, 1)
+    metadata["dataset_size"] = round((folder / "data" / DATA).stat().st_size / 1e6, 1)
     config = {"encoder": encoder.config, "goal": list(goal), "mode": mode}
     metadata["visual_reward"] = json.dumps(config)
     file.write_text(json.dumps(metadata))

@@ -49,15 +49,34 @@ class GoalReward:
         distance: Distance | None = None,
         combine: Combine = "mean",
     ) -> None:
-        choose("distance", [distance or encoder.distance], get_args(Distance))
-        choose("way to combine goals", [combine], get_args(Combine))
-        self.encoder = encoder
-        self.distance: Distance = distance or encoder.distance
         parts = [goal] if isinstance(goal, Tensor) else list(goal)
         batches = [part if part.ndim == 4 else part[None] for part in parts]
         if not sum(map(len, batches)):
             raise ValueError("the goal has no image, expected uint8 [3, H, W] or [G, 3, H, W]")
         embeddings = torch.cat([encoder.embed(batch) for batch in batches])
+        self._set_goal(encoder, embeddings, distance, combine)
+
+    @classmethod
+    def of_embeddings(
+        cls,
+        encoder: Encoder,
+        embeddings: Tensor,
+        *,
+        distance: Distance | None = None,
+        combine: Combine = "mean",
+    ) -> "GoalReward":
+        """Return the reward whose goal's images [G, ...] have been embedded: float32 [G, D]."""
+        reward = cls.__new__(cls)
+        reward._set_goal(encoder, embeddings, distance, combine)
+        return reward
+
+    def _set_goal(
+        self, encoder: Encoder, embeddings: Tensor, distance: Distance | None, combine: Combine
+    ) -> None:
+        choose("distance", [distance or encoder.distance], get_args(Distance))
+        choose("way to combine goals", [combine], get_args(Combine))
+        self.encoder = encoder
+        self.distance: Distance = distance or encoder.distance
         self.goal_embeddings = embeddings if combine == "nearest" else embeddings.mean(0)[None]
 
     def value(self, images: Tensor) -> Tensor:

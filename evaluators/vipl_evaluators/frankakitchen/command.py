@@ -33,6 +33,14 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate = actions.add_parser("generate", help="plan new ones, on the true state")
     generate.add_argument("--out", type=Path, required=True, metavar="DIR")
     generate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    generate.add_argument(
+        "--quality", metavar="Q",
+        help="instead of planning, follow the demonstrations that ship with it, in seconds: "
+        "expert, mixed (a third solves the task, a third leaves off, a third wanders) or noisy",
+    )  # fmt: skip
+    generate.add_argument(
+        "--number", type=int, default=20, metavar="N", help="of --quality, a task (20)"
+    )
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
         ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
@@ -61,7 +69,10 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     export.add_argument(
-        "--kinds", nargs="+", metavar="KIND", help="start, recovery, detour, knock, halfway (all)"
+        "--kinds",
+        nargs="+",
+        metavar="KIND",
+        help="start, recovery, detour, knock, halfway; expert, …",
     )
     _add_folder(export)
     export.set_defaults(run=_export)
@@ -81,6 +92,11 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
+    if args.quality is not None:
+        from vipl_evaluators.frankakitchen.qualities import write_trajectories
+
+        write_trajectories(args.out, quality=args.quality, tasks=args.tasks, number=args.number)
+        return
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations
 
     generate_demonstrations(

@@ -21,6 +21,10 @@ FPS_HZ = 12.5
 """One state an action: 40 simulation steps of 2 ms."""
 
 KINDS = ("start", "recovery", "detour", "knock", "halfway")
+"""Of demonstrations, all of which solve their task."""
+
+QUALITY_KINDS = ("expert", "half", "wandering", "noisy")
+"""Of trajectories whose quality was asked for: `qualities.py`."""
 
 _FOLDER = Path(__file__).parent / "data"
 _HOLD_OUT_EVERY = 4
@@ -28,7 +32,7 @@ _HOLD_OUT_EVERY = 4
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One trajectory that solves a task.
+    """One trajectory; it solves its task, unless it is of a quality that does not.
 
     Attributes:
         name: Such as "sdoor_open/start_00".
@@ -37,12 +41,12 @@ class Demonstration:
             goal's own pose for instance, with the object untouched; "detour": from the usual
             start pose, the arm first goes by poses that are of no use; "knock": a detour on which
             it pushes something else away; "halfway": a recovery in which the object has gone a part
-            of its way.
+            of its way. Or one of `QUALITY_KINDS`.
         frames: T + 1, number of states.
-        first_success: First state in which the task is solved.
+        first_success: First state in which the task is solved, None where it never is.
         split: "train" or "val"; every fourth of each kind is held out.
-        seed: Of the planner that made it.
-        samples: That the planner tried at every step.
+        seed: Of what made it.
+        samples: That a planner tried at every step, 0 where there was none.
         folder: Where its arrays are.
     """
 
@@ -50,7 +54,7 @@ class Demonstration:
     task_name: str
     kind: str
     frames: int
-    first_success: int
+    first_success: int | None
     split: str
     seed: tuple[int, ...]
     samples: int
@@ -65,6 +69,11 @@ class Demonstration:
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Arrays qpos [T+1, 30], qvel [T+1, 29] and action [T, 9] in [-1, 1]."""
         return read_arrays(self.folder / f"{self.name}.npz")
+
+    @property
+    def ends_solved(self) -> bool:
+        """Whether the task is solved in the last state."""
+        return bool(self.task.is_success(self.arrays["qpos"][-1, self.task.qpos_index]))
 
 
 def load_index(folder: Path | None = None) -> list[Demonstration]:
@@ -107,7 +116,7 @@ def describe(path: Path) -> dict[str, object]:
         "task": task.name,
         "kind": kind,
         "frames": len(arrays["qpos"]),
-        "first_success": int(solved.argmax()),
+        "first_success": int(solved.argmax()) if solved.any() else None,
         "split": "val" if int(number) % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else "train",
         "seed": arrays["seed"].tolist(),
         "samples": int(arrays["samples"]),
@@ -120,7 +129,8 @@ def write_index(out: Path, describe: Callable[[Path], dict[str, object]] = descr
 
     def place(path: Path) -> tuple[int, int, str]:
         kind = path.stem.split("_")[0]
-        return tasks.index(path.parent.name), KINDS.index(kind), path.stem
+        kinds = (*KINDS, *QUALITY_KINDS)
+        return tasks.index(path.parent.name), kinds.index(kind), path.stem
 
     lines = [json.dumps(describe(path)) for path in sorted(out.glob("*/*.npz"), key=place)]
     text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n"

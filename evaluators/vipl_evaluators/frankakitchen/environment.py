@@ -30,6 +30,8 @@ START_QPOS = (
 # every action, and the actuators lag behind: free joints cover about half of that way.
 _VELOCITY_PER_ACTION = 2.0
 
+_START_RADIANS = 0.05
+
 
 class KitchenEnv(MujocoEnv):
     """One task on gymnasium-robotics' kitchen model, with the cameras of the VIP paper.
@@ -79,6 +81,20 @@ class KitchenEnv(MujocoEnv):
         qpos[:ROBOT_JOINTS] = START_QPOS
         qpos[self.task.qpos_index] = self.task.start
         return qpos
+
+    def start_states(self, number: int, rng: np.random.Generator) -> Floats:
+        """Return usual starts [N, S] whose arms are up to 0.05 radians a joint elsewhere."""
+        starts = []
+        for _ in range(number):
+            qpos = self.start_qpos()
+            qpos[:ARM_JOINTS] += rng.uniform(-_START_RADIANS, _START_RADIANS, ARM_JOINTS)
+            starts.append(self.state(qpos))
+        return np.array(starts)
+
+    def proprioception(self, states: Floats) -> Floats:
+        """Return the robot's joint positions and velocities [..., 18]."""
+        parts = (self.qpos(states), self.qvel(states))
+        return np.concatenate([part[..., :ROBOT_JOINTS] for part in parts], axis=-1)
 
     def object_error(self, states: Floats) -> Floats:
         """Return the joint's distance to its goal as a share of its range: [...] of [..., S]."""

@@ -6,9 +6,11 @@ from typing import ClassVar
 import numpy as np
 
 from vipl.control.environment import ControlEnv
+from vipl.control.trajectories import Trajectory, from_states
 from vipl.evaluation.control import ControlEvaluator, Goal
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.qualities import make_trajectories
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -39,6 +41,12 @@ class FrankaKitchen(ControlEvaluator):
     def make_env(self, task: str) -> KitchenEnv:
         """Make the kitchen with one task."""
         return KitchenEnv(TASKS[task], **self.env_options)
+
+    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+        """Follow demonstrations as well as `dataset.quality` says."""
+        assert isinstance(env, KitchenEnv)
+        made = make_trajectories(env, self.dataset.quality, self.dataset.trajectories)
+        return [from_states(env, f"{task}/{name}", *way) for name, *way in made]
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first held-out demonstration from the usual start."""

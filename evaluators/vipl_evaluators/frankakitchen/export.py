@@ -17,7 +17,12 @@ from rich.console import Console
 from vipl.data.commands import progress
 from vipl.errors import UserError
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.demonstrations import KINDS, Demonstration, load_index
+from vipl_evaluators.frankakitchen.demonstrations import (
+    KINDS,
+    QUALITY_KINDS,
+    Demonstration,
+    load_index,
+)
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.gym import env_id
@@ -46,7 +51,7 @@ def export_demonstrations(
     Args:
         out: Folder of Minari data sets, None for Minari's own.
         tasks: Names, or None for all twelve.
-        kinds: Some of `KINDS`, or None for all.
+        kinds: Some of `KINDS` and `QUALITY_KINDS`, or None for all.
         folder: Of demonstrations that `vipl demos generate` made, None for the package's.
 
     Returns:
@@ -79,7 +84,7 @@ def export_demonstrations(
 def _choose_demonstrations(
     tasks: Sequence[str] | None, kinds: Sequence[str] | None, folder: Path | None
 ) -> dict[str, list[Demonstration]]:
-    kind_names = choose("kind", kinds, KINDS)
+    kind_names = choose("kind", kinds, (*KINDS, *QUALITY_KINDS))
     names = choose("task", tasks, TASKS)
     demos = load_index(folder)
     chosen = {
@@ -135,7 +140,7 @@ def _replay(limited: GymEnv, demo: Demonstration) -> Any:
     """Return a demonstration as a Minari episode.
 
     Raises:
-        UserError: If its actions do not solve the task.
+        UserError: If its actions do not lead to the same end.
     """
     from minari.data_collector import EpisodeBuffer
 
@@ -150,11 +155,10 @@ def _replay(limited: GymEnv, demo: Demonstration) -> Any:
         observations.append(observation)
         infos.append(info)
         rewards.append(reward)
-    if not info["success"]:
+    if info["success"] != demo.ends_solved:
         raise UserError(
-            f"{demo.name} does not solve its task when replayed with mujoco "
-            f"{version('mujoco')}: make demonstrations with it (`vipl demos generate`) and name "
-            "their --folder"
+            f"{demo.name} ends otherwise when replayed with mujoco {version('mujoco')}: make "
+            "demonstrations with it (`vipl demos generate`) and name their --folder"
         )
     steps = len(rewards)
     return EpisodeBuffer(
@@ -179,8 +183,9 @@ def _create(env: GymEnv, name: str, buffers: Sequence[Any], demos: Sequence[Demo
             list(buffers),
             env=env,
             algorithm_name="model predictive path integral control on the true state",
-            description=f"FrankaKitchen demonstrations: {TASKS[name].label}. Every episode ends "
-            "solved; its options are what `reset` took, infos['state'] are full physics states.",
+            description=f"FrankaKitchen trajectories: {TASKS[name].label}. infos['success'] says "
+            "which states are solved; options are what `reset` took, infos['state'] are full "
+            "physics states.",
             requirements=["vipl", f"mujoco=={'.'.join(version('mujoco').split('.')[:2])}.*"],
         )
     labels = [{"name": demo.name, "kind": demo.kind, "split": demo.split} for demo in demos]

@@ -30,6 +30,26 @@ class ControlEnv(ABC):
     def rollout(self, state: Floats, actions: Floats) -> Floats:
         """Return the states [N, H, S] that N action sequences [N, H, A] lead through from [S]."""
 
+    def step(self, states: Floats, actions: Floats) -> Floats:
+        """Return the states [N, S] after one action [N, A] each, from states [N, S]."""
+        pairs = zip(states, actions, strict=True)
+        return np.array([self.rollout(state, action[None, None])[0, 0] for state, action in pairs])
+
+    def start_states(self, number: int, rng: np.random.Generator) -> Floats:
+        """Return states [N, S] for policies to begin in: by default, always `start_state`."""
+        return np.tile(self.start_state(), (number, 1))
+
+    def proprioception(self, states: Floats) -> Floats:
+        """Return what the robot feels of itself [..., P], of states [..., S]: by default nothing.
+
+        It is what a policy sees beside a picture.
+        """
+        return np.empty((*states.shape[:-1], 0))
+
+    def observe(self, states: Floats) -> Floats:
+        """Return what a policy that knows the state sees of it: [..., O], of states [..., S]."""
+        return states
+
     @abstractmethod
     def render(self, states: Floats, camera: str) -> NDArray[np.uint8]:
         """Return pictures, uint8 [N, P, P, 3], of states [N, S]."""

@@ -114,12 +114,19 @@ class MujocoEnv(ControlEnv):
         states = np.empty((number, horizon, self.state_size))
         current = np.tile(np.asarray(state, dtype=np.float64), (number, 1))
         for step in range(horizon):
-            controls = self.controls(current, np.clip(actions[:, step], -1, 1))
-            held = np.repeat(controls[:, None], self.steps_per_action, axis=1)
-            every_step, _ = self._rollout.rollout(self.model, self._workers, current, held)
-            current = np.ascontiguousarray(every_step[:, -1])
-            states[:, step] = current
+            states[:, step] = current = self.step(current, actions[:, step])
         return states
+
+    def step(self, states: Floats, actions: Floats) -> Floats:
+        """Return the states [N, S] after one action [N, A] each; threads share them out."""
+        controls = self.controls(states, np.clip(actions, -1, 1))
+        held = np.repeat(controls[:, None], self.steps_per_action, axis=1)
+        every_step, _ = self._rollout.rollout(self.model, self._workers, states, held)
+        return np.ascontiguousarray(every_step[:, -1])
+
+    def observe(self, states: Floats) -> Floats:
+        """Return positions and velocities [..., nq + nv], without the time."""
+        return np.concatenate([self.qpos(states), self.qvel(states)], axis=-1)
 
     def site_positions(self, states: Floats, site: str) -> Floats:
         """Return a site's position in the world, float64 [..., 3], in states [..., S]."""

@@ -13,26 +13,35 @@ from numpy.typing import NDArray
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
 from vipl.control.opengl import choose_backend
+from vipl.control.policies import PolicyTraining
+from vipl.control.trajectories import Trajectory
 from vipl.data.frame_folder import read_picture
 from vipl.errors import UserError
 from vipl.evaluation import trajopt
 from vipl.evaluation.evaluator import (
     BUDGET,
+    IMITATION,
     MAIN,
+    OFFLINE_RL,
     ORACLE,
     RANDOM,
     RANDOM_GOAL,
+    TRAJOPT,
     Cell,
     Evaluator,
     Grid,
     Outcome,
 )
+from vipl.evaluation.minari_trajectories import load_trajectories
+from vipl.evaluation.policy_learning import Dataset, View, learn, make_data, outcome
 from vipl.models.encoder import Encoder
 from vipl.names import choose
 from vipl.rewards import GoalReward, as_images
 
 _PAPERS_PLANNER = Planner()
+_PAPERS_POLICY = PolicyTraining()
 _EASY_FRAME = 20
+_DEFAULT_DATASET = Dataset()
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class ControlEvaluator(Evaluator):
         offsamples: Samples a pixel against jagged edges; 0 renders fastest.
         goal_image: A picture to use instead of the rendered goal; {task} and {camera} in its
             path are filled in.
+        dataset: What policies are learnt from.
+        policy: How they are.
 
     Attributes:
         cameras: Names of the viewpoints.
@@ -70,13 +81,20 @@ class ControlEvaluator(Evaluator):
 
     cameras: ClassVar[Sequence[str]]
     default_steps: ClassVar[Mapping[str, int]] = {"easy": 50, "hard": 100}
-    higher_is_better: ClassVar[Mapping[str, bool]] = {"success": True, "ever_success": True}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {
+        "success": True,
+        "ever_success": True,
+        "best_success": True,
+    }
     protocols: ClassVar[Mapping[str, str]] = {
-        "trajopt": "plan with MPPI on the embedding distance of each plan's last frame"
+        TRAJOPT: "plan with MPPI on the embedding distance of each plan's last frame",
+        OFFLINE_RL: "clone trajectories, each step weighted by exp(temperature x reward)",
+        IMITATION: "clone trajectories",
     }
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",
+        "best_success": "solved at the end, by the best policy on the way",
         "distance": "embedding distance to the goal",
     }
 
@@ -89,6 +107,8 @@ class ControlEvaluator(Evaluator):
         image_size: int = 224,
         offsamples: int = 0,
         goal_image: str | None = None,
+        dataset: Dataset = _DEFAULT_DATASET,
+        policy: PolicyTraining = _PAPERS_POLICY,
     ) -> None:
         if steps is not None and steps < 1:
             raise UserError(f"steps is {steps}, expected 1 or more")
@@ -100,6 +120,8 @@ class ControlEvaluator(Evaluator):
         self.image_size = image_size
         self.offsamples = offsamples
         self.goal_image = goal_image
+        self.dataset = dataset
+        self.policy = policy
         self._current: tuple[str, ControlEnv] | None = None
 
     @abstractmethod
@@ -116,6 +138,16 @@ class ControlEvaluator(Evaluator):
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the goal of a task; its environment helps to make states."""
 
+    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+        """Make the suite's own trajectories of a task, as `dataset` asks for.
+
+        Raises:
+            UserError: By default: there are none.
+        """
+        raise UserError(
+            "the suite has no trajectories of its own: name a Minari data set by dataset.path"
+        )
+
     def prepare(self) -> None:
         """Find out what to render with."""
         choose_backend()
@@ -128,6 +160,10 @@ class ControlEvaluator(Evaluator):
         controls = choose("control", grid.controls or None, (ORACLE, RANDOM, RANDOM_GOAL))
         if len(self.tasks()) < 2 and RANDOM_GOAL in controls:
             controls.remove(RANDOM_GOAL)
+        if grid.budgets and protocol != TRAJOPT:
+            raise UserError(f"budgets are of planning samples: they do not go with {protocol}")
+        if protocol == IMITATION and RANDOM_GOAL in controls:
+            controls.remove(RANDOM_GOAL)  # it has no goal
         budgets = [f"{BUDGET}{budget}" for budget in grid.budgets if budget != self.planner.samples]
         variants = [MAIN] if oracle else [MAIN, *budgets, *(controls if grid.controls else ())]
         return [
@@ -140,12 +176,24 @@ class ControlEvaluator(Evaluator):
         ]
 
     def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
-        """Plan one episode."""
-        assert cell.camera is not None
+        """Plan one episode, or learn a policy and run some."""
         env = self._env(cell.task)
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
+        if cell.protocol == TRAJOPT:
+            return self._plan(cell, env, goal, encoder, rng)
+        return self._learn(cell, env, goal, encoder, rng)
+
+    def _plan(
+        self,
+        cell: Cell,
+        env: ControlEnv,
+        goal: Goal,
+        encoder: Encoder | None,
+        rng: np.random.Generator,
+    ) -> Outcome:
+        assert cell.camera is not None
         start = goal.states[self._start_frame(env, goal)]
         reward, shown = None, goal.name
         score = trajopt.oracle_score(env)
@@ -157,6 +205,37 @@ class ControlEvaluator(Evaluator):
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
         )
         return self._outcome(env, goal, states, env.render(states, cell.camera), reward, shown)
+
+    def _learn(
+        self,
+        cell: Cell,
+        env: ControlEnv,
+        goal: Goal,
+        encoder: Encoder | None,
+        rng: np.random.Generator,
+    ) -> Outcome:
+        assert cell.camera is not None
+        picture, shown = None, "the ends of the trajectories"
+        if encoder is not None and (cell.variant == RANDOM_GOAL or self.goal_image is not None):
+            picture, shown = self._goal_picture(cell, env, goal)
+        view = View(env, cell.camera, encoder)
+        trajectories = self._trajectories(cell.task, env)
+        data = make_data(view, trajectories, goal=picture, rendering=self._rendering(cell.task))
+        weighted = cell.protocol == OFFLINE_RL
+        evaluations = learn(view, data, self.policy, weighted=weighted, steps=self.steps, rng=rng)
+        info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
+        return outcome(view, evaluations, goal.states[-1], info)
+
+    def _trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+        if self.dataset.path is None:
+            return self.make_trajectories(task, env)
+        path = self.dataset.path.format(task=task)
+        return load_trajectories(path, self.dataset.trajectories, env)
+
+    def _rendering(self, task: str) -> str:
+        """Return what pictures of a state depend on, beside the camera."""
+        kind = f"{type(self).__module__}:{type(self).__qualname__}"
+        return f"{kind} v{self.version} {task} {self.image_size} {self.offsamples}"
 
     def _env(self, task: str) -> ControlEnv:
         """Return the task's environment; a process keeps one."""

@@ -20,6 +20,8 @@ RANDOM = "random"
 RANDOM_GOAL = "random_goal"
 BUDGET = "samples="
 
+TRAJOPT, OFFLINE_RL, IMITATION = "trajopt", "offline_rl", "imitation"
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
+from vipl.evaluation.evaluator import (
+    BUDGET,
+    IMITATION,
+    MAIN,
+    OFFLINE_RL,
+    ORACLE,
+    RANDOM,
+    RANDOM_GOAL,
+)
 from vipl.evaluation.results import (
     FORMAT,
     FORMAT_VERSION,
@@ -185,8 +193,10 @@ class Results:
 
     @property
     def main_budget(self) -> int | None:
-        """The number of planning samples of the encoder under test, where the suite plans."""
-        planner = self.run.get("config", {}).get("planner")
+        """The number of planning samples of the encoder under test, where it plans."""
+        config = self.run.get("config", {})
+        learns = config.get("protocol") in (OFFLINE_RL, IMITATION)
+        planner = None if learns else config.get("planner")
         samples = planner.get("samples") if isinstance(planner, dict) else None
         return samples if isinstance(samples, int) else None
 

@@ -1,0 +1,53 @@
+"""Trajectories that policies are learnt from.
+
+Shapes: T steps, S state size, A actions, P proprioception, O observation of the state, H x W
+pixels.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipl.control.environment import ControlEnv, Floats
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What was done, and what was seen.
+
+    Attributes:
+        name: For the records.
+        actions: [T, A], within [-1, 1].
+        proprioception: [T + 1, P], as `ControlEnv.proprioception` gives it.
+        observations: [T + 1, O], as `ControlEnv.observe` does; None where states are unknown.
+        true_rewards: [T], of the true state, the last of a step's two minus the first.
+        success: Whether the task is solved, bool [T + 1].
+        pictures: Gives uint8 [T + 1, H, W, 3], seen through a camera.
+        sha256: Of what the pictures show.
+    """
+
+    name: str
+    actions: Floats
+    proprioception: Floats
+    observations: Floats | None
+    true_rewards: Floats
+    success: NDArray[np.bool_]
+    pictures: Callable[[str], NDArray[np.uint8]]
+    sha256: str
+
+
+def from_states(env: ControlEnv, name: str, states: Floats, actions: Floats) -> Trajectory:
+    """Return the trajectory of states [T + 1, S] and actions [T, A] in an environment."""
+    return Trajectory(
+        name=name,
+        actions=actions,
+        proprioception=env.proprioception(states),
+        observations=env.observe(states),
+        true_rewards=np.diff(env.true_reward(states)),
+        success=env.is_success(states),
+        pictures=lambda camera: env.render(states, camera),
+        sha256=hashlib.sha256(np.ascontiguousarray(states).tobytes()).hexdigest(),
+    )

@@ -1,0 +1,131 @@
+"""`vipl eval protocol=offline_rl` on the kitchen, from its own data and from Minari's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vipl import load_encoder, save_encoder
+from vipl.cli import main
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+CONFIG = str(ROOT / "configs/eval/offline_rl.yaml")
+SMALL = [
+    "tasks=[rdoor_close]", "seeds=[0]", "image_size=16", "steps=4", "dataset.trajectories=3",
+    "policy.steps=6", "policy.evaluate_every=4", "policy.episodes=2", "--workers", "0",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("VIPL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    torch.manual_seed(5)
+    folder = tmp_path_factory.mktemp("encoder") / "e"
+    return save_encoder(load_encoder("random:resnet10t"), folder)
+
+
+def evaluate(out, encoder, *more):
+    command = ["eval", "--config", CONFIG, "--encoder", str(encoder), "--out", str(out)]
+    return main([*command, "--run-id", "it", *SMALL, *more])
+
+
+def records(out):
+    lines = (out / "frankakitchen-v1/it/records.jsonl").read_text().splitlines()
+    return {record["variant"]: record for record in map(json.loads, lines)}
+
+
+def test_every_variant_runs_and_the_report_is_written(tmp_path, encoder):
+    assert evaluate(tmp_path, encoder, "controls=[oracle,random,random_goal]") == 0
+    found = records(tmp_path)
+    assert set(found) == {"main", "oracle", "random", "random_goal"}
+    for record in found.values():
+        assert record["error"] is None
+        assert list(record["info"]["success_by_step"]) == ["4", "6"]
+        assert 0 <= record["metrics"]["success"] <= record["metrics"]["ever_success"] <= 1
+    assert len(list((tmp_path / "home/embeddings").iterdir())) == 2  # its own and the untrained
+    report = (tmp_path / "frankakitchen-v1/it/report.html").read_text()
+    assert "offline_rl" in report
+    assert "planning budget" not in report
+
+
+@pytest.fixture
+def minari_set(tmp_path):
+    pytest.importorskip("minari")
+    pytest.importorskip("h5py")
+    folder, what = str(tmp_path / "mixed"), ["--tasks", "rdoor_close"]
+    made = ["--quality", "mixed", "--number", "3", "--out", folder]
+    assert main(["demos", "generate", *what, *made]) == 0
+    assert main(["demos", "export", "--folder", folder, *what, "--out", str(tmp_path / "m")]) == 0
+    return tmp_path / "m/vipl/frankakitchen/rdoor-close-v0"
+
+
+def test_a_minari_data_set_gives_the_same_transitions(tmp_path, minari_set):
+    from vipl.evaluation.minari_trajectories import load_trajectories
+    from vipl_evaluators.frankakitchen.environment import KitchenEnv
+    from vipl_evaluators.frankakitchen.qualities import make_trajectories
+    from vipl_evaluators.frankakitchen.tasks import TASKS
+
+    env = KitchenEnv(TASKS["rdoor_close"], image_size=16)
+    loaded = load_trajectories(str(minari_set), 3, env)
+    made = make_trajectories(env, "mixed", 3)
+    for trajectory, (_, states, actions) in zip(loaded, made, strict=True):
+        assert np.allclose(trajectory.actions, actions)
+        assert np.allclose(trajectory.observations, env.observe(states), atol=1e-9)
+        assert trajectory.pictures("left_cam").shape == (len(states), 16, 16, 3)
+    assert sum(trajectory.success[-1] for trajectory in loaded) == 1
+
+
+def test_data_sets_that_do_not_do(tmp_path, minari_set, encoder, capsys):
+    import h5py
+
+    def refused(*changes):
+        out = tmp_path / f"results{path.name}{len(changes)}"
+        assert evaluate(out, encoder, f"dataset.path={path}", *changes) == 2
+        return capsys.readouterr().err
+
+    path = minari_set
+    assert "holds 3 trajectories, 20 are asked for: dataset.trajectories=3" in refused(
+        "dataset.trajectories=20"
+    )
+    path = tmp_path / "nothing"
+    assert "there is no data set" in refused()
+    lacks = {
+        "infos/success": "has no infos['success']",
+        "infos/state": "which observations are pictures",
+    }
+    for number, (lacking, message) in enumerate(lacks.items()):
+        path = tmp_path / f"copy{number}"
+        shutil.copytree(minari_set, path)
+        with h5py.File(path / "data/main_data.hdf5", "a") as file:
+            for episode in file.values():
+                del episode[lacking]
+        assert message in refused()
+    path = tmp_path / "copy2"
+    shutil.copytree(minari_set, path)
+    metadata = path / "data/metadata.json"
+    content = json.loads(metadata.read_text())
+    space = json.loads(content["action_space"])
+    space |= {"shape": [7], "low": [-1.0] * 7, "high": [1.0] * 7}
+    metadata.write_text(json.dumps({**content, "action_space": json.dumps(space)}))
+    assert "has actions of 7 numbers, the environment 9" in refused()
+
+
+def test_budgets_and_unknown_qualities_are_refused(tmp_path, encoder, capsys):
+    assert evaluate(tmp_path, encoder, "budgets=[8]") == 2
+    assert "budgets are of planning samples" in capsys.readouterr().err
+    assert evaluate(tmp_path, encoder, "dataset.quality=mixde") == 2
+    assert "there is no quality 'mixde': expected mixed" in capsys.readouterr().err
