@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart test lint types conformance slow gl install clean
 
 quickstart: install gl
-	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks sdoor_open \
+	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks rdoor_close \
 		--cameras left_cam --size 128
 	$(BIN)/vipl fit --config configs/fit/quickstart.yaml seed_everything=$(SEED) \
 		data.manifest=$(QUICKSTART)/demos/manifest.parquet run_dir=$(QUICKSTART)/run overwrite=true
@@ -21,11 +21,11 @@ quickstart: install gl
 		--encoder initial=$(QUICKSTART)/run/encoder_initial \
 		--encoder trained=$(QUICKSTART)/run/encoder
 	$(BIN)/vipl eval --config configs/eval/quickstart.yaml --encoder $(QUICKSTART)/run \
-		--out $(QUICKSTART)/results --run-id sdoor_open
+		--out $(QUICKSTART)/results --run-id rdoor_close
 	@echo
 	@echo "The encoder:   $(QUICKSTART)/run/encoder"
 	@echo "The pictures:  $(QUICKSTART)/curves/*.png (held-out demonstrations, before and after)"
-	@echo "The robot:     $(QUICKSTART)/results/frankakitchen-v1/sdoor_open/report.html (with videos)"
+	@echo "The robot:     $(QUICKSTART)/results/frankakitchen-v1/rdoor_close/report.html (with videos)"
 	@echo "Try next:      another task, or your own videos"
 	@echo "  $(BIN)/vipl eval --list"
 	@echo "  $(BIN)/vipl manifest build folder VIDEOS --out my.parquet"

