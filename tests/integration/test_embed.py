@@ -234,6 +234,7 @@ def test_bfloat16_is_near_and_says_how_near(encoder, videos, tmp_path, capsys):
         ({"--batch-size": "0"}, "--batch-size is 0, expected more than 0"),
         ({"--workers": "-1"}, "--workers is -1, expected 0 (this process) or more"),
         ({"--device": "gpu"}, "--device gpu cannot be had"),
+        ({"--split": "val"}, "--split goes with a manifest, and --videos names none"),
     ],
 )
 def test_mistakes(encoder, videos, tmp_path, capsys, monkeypatch, changes, message):

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from vipl.data.bad_clips import BadClip, write_bad_clips
 from vipl.data.closing_loader import default_workers
 from vipl.data.commands import progress
+from vipl.data.manifest import MANIFEST_SUFFIXES
 from vipl.data.video_inputs import Video, find
 from vipl.embed.frames import Choice, Frames
 from vipl.embed.network import cost_of_precision
@@ -69,6 +70,10 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--{option} is {value:g}, expected more than 0")
     if args.workers is not None and args.workers < 0:
         raise UserError(f"--workers is {args.workers}, expected 0 (this process) or more")
+    manifests = any(path.suffix in MANIFEST_SUFFIXES for path in args.videos)
+    for option in ("split", "root"):
+        if getattr(args, option) is not None and not manifests:
+            raise UserError(f"--{option} goes with a manifest, and --videos names none")
     if args.out.suffix not in OUTPUT_SUFFIXES:
         raise UserError(f"--out is {args.out}, expected a name that ends in .parquet or .npy")
     if args.out.is_dir():
