@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,7 +33,8 @@ class PolicyTraining:
         temperature: tau of exp(tau R).
         max_weight: Most that a transition counts, before weights are brought to a mean of 1.
         scale: What R is measured in. "reward": as it is, so that an encoder whose distances are
-            small hardly weights anything. "spread": in standard deviations over the data.
+            small hardly weights anything. "spread": in standard deviations over the data, estimated
+            by the quartiles, so that a few large rewards do not hide the differences of the rest.
         evaluate_every: Steps from one evaluation by rollouts to the next.
         episodes: Of an evaluation.
     """
@@ -94,7 +96,7 @@ def reward_weights(rewards: Floats, training: PolicyTraining) -> Floats:
     if not np.isfinite(rewards).all():
         bad = int((~np.isfinite(rewards)).sum())
         raise UserError(f"{bad} of {len(rewards)} rewards are not finite: is the encoder sound?")
-    spread = rewards.std() if training.scale == "spread" else 1.0
+    spread = scipy.stats.iqr(rewards, scale="normal") if training.scale == "spread" else 1.0
     exponents = training.temperature * rewards / (spread or 1.0)
     weights = np.exp(np.minimum(exponents, np.log(training.max_weight)))
     return np.asarray(weights / weights.mean())
