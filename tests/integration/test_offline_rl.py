@@ -48,10 +48,10 @@ def records(out):
     return {record["variant"]: record for record in map(json.loads, lines)}
 
 
-def test_every_variant_runs_and_the_report_is_written(tmp_path, encoder):
-    assert evaluate(tmp_path, encoder, "controls=[oracle,random,random_goal]") == 0
+def test_policies_are_learnt_and_the_report_is_written(tmp_path, encoder):
+    assert evaluate(tmp_path, encoder, "controls=[random]") == 0
     found = records(tmp_path)
-    assert set(found) == {"main", "oracle", "random", "random_goal"}
+    assert set(found) == {"main", "random"}
     for record in found.values():
         assert record["error"] is None
         assert list(record["info"]["success_by_step"]) == ["4", "6"]
