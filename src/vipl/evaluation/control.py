@@ -160,7 +160,7 @@ class ControlEvaluator(Evaluator):
         controls = choose("control", grid.controls or None, (ORACLE, RANDOM, RANDOM_GOAL))
         if len(self.tasks()) < 2 and RANDOM_GOAL in controls:
             controls.remove(RANDOM_GOAL)
-        if grid.budgets and protocol != TRAJOPT:
+        if grid.budgets and protocol in (OFFLINE_RL, IMITATION):
             raise UserError(f"budgets are of planning samples: they do not go with {protocol}")
         if protocol == IMITATION and RANDOM_GOAL in controls:
             controls.remove(RANDOM_GOAL)  # it has no goal
@@ -181,9 +181,8 @@ class ControlEvaluator(Evaluator):
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
-        if cell.protocol == TRAJOPT:
-            return self._plan(cell, env, goal, encoder, rng)
-        return self._learn(cell, env, goal, encoder, rng)
+        run = self._learn if cell.protocol in (OFFLINE_RL, IMITATION) else self._plan
+        return run(cell, env, goal, encoder, rng)
 
     def _plan(
         self,
