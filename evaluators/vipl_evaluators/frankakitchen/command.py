@@ -72,7 +72,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--kinds",
         nargs="+",
         metavar="KIND",
-        help="start, recovery, detour, knock, halfway; expert, …",
+        help="start, recovery, detour, knock, halfway, expert, half, wandering, noisy (all)",
     )
     _add_folder(export)
     export.set_defaults(run=_export)

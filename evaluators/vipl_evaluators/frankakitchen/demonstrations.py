@@ -4,9 +4,9 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,27 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
     """Read the arrays of a demonstration's file."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def write_arrays(
+    path: Path,
+    *,
+    qpos: NDArray[np.float64],
+    qvel: NDArray[np.float64],
+    action: NDArray[np.float64],
+    seed: Sequence[int],
+    samples: int,
+) -> None:
+    """Write a demonstration's file, which `read_arrays` and `describe` read."""
+    save = partial(
+        np.savez_compressed,
+        qpos=qpos,
+        qvel=qvel,
+        action=action,
+        seed=np.array(seed),
+        samples=np.array(samples),
+    )
+    write_atomically(path, save)
 
 
 def describe(path: Path) -> dict[str, object]:

@@ -12,13 +12,13 @@ from rich.console import Console
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, improve, next_mean, still_plan
 from vipl.errors import UserError
-from vipl.files import write_atomically
 from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import (
     KINDS,
     describe,
     load_index,
     read_arrays,
+    write_arrays,
     write_index,
 )
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, ROBOT_JOINTS, KitchenEnv
@@ -171,15 +171,14 @@ def make_demonstration(job: Job) -> bool:
         if solved is not None:
             states = np.concatenate([ahead[:-1], solved[0]])
             actions = np.concatenate([actions_ahead, solved[1]])
-            save = partial(
-                np.savez_compressed,
+            write_arrays(
+                job.output,
                 qpos=env.qpos(states),
                 qvel=env.qvel(states),
                 action=actions,
-                seed=np.array(seed),
-                samples=np.array(samples),
+                seed=seed,
+                samples=samples,
             )
-            write_atomically(job.output, save)
             return True
     return False
 

@@ -7,7 +7,6 @@ Shapes: T steps, S state size, A actions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,9 +15,8 @@ from rich.console import Console
 
 from vipl.control.environment import Floats
 from vipl.errors import UserError
-from vipl.files import write_atomically
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
+from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays, write_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -88,15 +86,14 @@ def write_trajectories(
     for task in choose("task", tasks, list(TASKS)):
         env = KitchenEnv(TASKS[task])
         for name, states, actions in make_trajectories(env, quality, number, seed=seed):
-            save = partial(
-                np.savez_compressed,
+            write_arrays(
+                out / task / f"{name}.npz",
                 qpos=env.qpos(states),
                 qvel=env.qvel(states),
                 action=actions,
-                seed=np.array([seed]),
-                samples=np.array(0),
+                seed=[seed],
+                samples=0,
             )
-            write_atomically(out / task / f"{name}.npz", save)
         env.close()
     index = write_index(out)
     Console(highlight=False, soft_wrap=True).print(f"{index}: {len(load_index(out))} trajectories")
@@ -110,7 +107,7 @@ def _expert(env: KitchenEnv, rng: np.random.Generator) -> Way:
             return states, actions
     raise UserError(
         f"{env.task.name}: none of {_TRIALS} ways along its demonstrations solved it; with another "
-        "MuJoCo than theirs, make new ones: vipl demos generate"
+        "MuJoCo than theirs, name trajectories made with it by dataset.path"
     )
 
 

@@ -41,7 +41,7 @@ def embed_trajectories(
     if found is None:
         parts = [encoder.embed(as_images(t.pictures(camera))).cpu().numpy() for t in trajectories]
         found = np.concatenate(parts)
-        write_atomically(file, lambda path: _write(path, found))
+        write_atomically(file, lambda path: np.save(path, found))
     return np.split(found, np.cumsum(lengths)[:-1])
 
 
@@ -52,8 +52,3 @@ def _read(file: Path, rows: int) -> NDArray[np.float32] | None:
     except (OSError, ValueError, EOFError):
         return None
     return kept if kept.ndim == 2 and len(kept) == rows else None
-
-
-def _write(path: Path, values: NDArray[np.float32]) -> None:
-    with path.open("wb") as stream:  # a name would get a suffix
-        np.save(stream, values)

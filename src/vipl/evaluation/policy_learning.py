@@ -114,9 +114,10 @@ def make_data(
         last = [e[-1] for e, t in zip(embedded, trajectories, strict=True) if t.success[-1]]
         if not last:
             raise UserError(f"none of {len(trajectories)} trajectories ends solved: no goal to see")
-        reward = GoalReward.of_embeddings(view.encoder, torch.from_numpy(np.stack(last)))
+        aim = torch.from_numpy(np.stack(last))
     else:
-        reward = GoalReward(view.encoder, as_images(goal))
+        aim = view.encoder.embed(as_images(goal)).cpu()  # where what is kept on disk is, too
+    reward = GoalReward.of_embeddings(view.encoder, aim)
     rewards, seen = [], []
     for embeddings, trajectory in zip(embedded, trajectories, strict=True):
         values = reward.value_of(torch.from_numpy(embeddings)).double().numpy()
