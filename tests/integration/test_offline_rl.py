@@ -54,7 +54,7 @@ def test_policies_are_learnt_and_the_report_is_written(tmp_path, encoder):
     assert set(found) == {"main", "random"}
     for record in found.values():
         assert record["error"] is None
-        assert list(record["info"]["success_by_step"]) == ["4", "6"]
+        assert [each["step"] for each in record["info"]["progress"]] == [4, 6]
         assert 0 <= record["metrics"]["success"] <= record["metrics"]["ever_success"] <= 1
     assert len(list((tmp_path / "home/embeddings").iterdir())) == 2  # its own and the untrained
     report = (tmp_path / "frankakitchen-v1/it/report.html").read_text()

@@ -70,9 +70,10 @@ def test_rewards_tell_which_trajectories_to_follow(encoder, sees):
 
 def test_an_outcome_says_what_the_episodes_did(encoder):
     outcome = run(suite(), encoder)
-    assert list(outcome.info["success_by_step"]) == ["100", "200", "300"]
-    assert outcome.metrics["best_success"] == max(outcome.info["success_by_step"].values())
-    assert outcome.metrics["success"] == outcome.info["success_by_step"]["300"]
+    progress = outcome.info["progress"]
+    assert [each["step"] for each in progress] == [100, 200, 300]
+    assert outcome.metrics["best_success"] == max(each["success"] for each in progress)
+    assert outcome.metrics["success"] == progress[-1]["success"]
     assert outcome.info["goal"] == "the ends of the trajectories"
     assert outcome.info["trajectories"] == [f"right/{number}" for number in range(8)]
     assert outcome.frames.shape == (STEPS + 1, SIZE, SIZE, 3)

@@ -9,7 +9,7 @@ Shapes: M transitions, I inputs, A actions.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import scipy.stats
@@ -55,6 +55,13 @@ class PolicyTraining:
                 raise UserError(f"policy.{name} is {getattr(self, name)}, expected more than 0")
         if self.batch_size < 2:
             raise UserError("policy.batch_size is 1, expected 2 or more (BatchNorm)")
+
+
+class Acts(Protocol):
+    """A policy that has been learnt."""
+
+    def act(self, observations: Floats) -> Floats:
+        """Return actions [N, A] within [-1, 1], of observations [N, I]."""
 
 
 class Policy(nn.Module):

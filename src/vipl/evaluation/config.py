@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 
 from vipl.config import Config, explain
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import ORACLE, RANDOM, RANDOM_GOAL, Evaluator, Grid
+from vipl.evaluation.evaluator import CONTROLS, Evaluator, Grid
 from vipl.evaluation.registry import Suite, load_suite
 from vipl.names import choose
 
@@ -31,8 +31,9 @@ class Options:
         tasks: Names; all if null.
         cameras: Names; all if null.
         seeds: Of everything random.
-        controls: Of oracle, random (untrained encoder) and random_goal (another task's goal).
-            Those that the encoder under test is itself are left out, and all three for oracle.
+        controls: Of oracle, random (untrained encoder) and random_goal (another task's goal); with
+            online_rl, sparse_reward and true_reward (the encoder sees, the true state rewards).
+            Those that the encoder under test is itself are left out, and all for oracle.
         budgets: Further planning budgets to run the encoder under test with.
         workers: Processes; one a core if null, 0 runs in the command's own, for a debugger.
         launcher: local, or ray (a cluster that RAY_ADDRESS names, else this machine).
@@ -185,7 +186,7 @@ def _plain(parser: ArgumentParser, checked: Any) -> Config:
 
 def _check(options: Options, suite: Suite) -> None:
     choose("protocol", [options.protocol or ""], suite.cls.protocols)
-    choose("control", options.controls, (ORACLE, RANDOM, RANDOM_GOAL))
+    choose("control", options.controls, CONTROLS)
     for name in (*_NAME_LISTS, *_NUMBER_LISTS):
         values = getattr(options, name)
         setattr(options, name, values and list(dict.fromkeys(values)))

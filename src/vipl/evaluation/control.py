@@ -12,36 +12,39 @@ from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
+from vipl.control.online import OnlineTraining
 from vipl.control.opengl import choose_backend
 from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.frame_folder import read_picture
 from vipl.errors import UserError
 from vipl.evaluation import trajopt
+from vipl.evaluation.control_cells import control_cells
 from vipl.evaluation.evaluator import (
     BUDGET,
     IMITATION,
-    MAIN,
     OFFLINE_RL,
-    ORACLE,
-    RANDOM,
+    ONLINE_RL,
     RANDOM_GOAL,
+    SPARSE_REWARD,
     TRAJOPT,
+    TRUE_REWARD,
     Cell,
     Evaluator,
     Grid,
     Outcome,
 )
 from vipl.evaluation.minari_trajectories import load_trajectories
+from vipl.evaluation.online_learning import Begin, Rewarded, practise
 from vipl.evaluation.policy_learning import Dataset, View, learn, make_data, outcome
 from vipl.models.encoder import Encoder
-from vipl.names import choose
 from vipl.rewards import GoalReward, as_images
 
 _PAPERS_PLANNER = Planner()
 _PAPERS_POLICY = PolicyTraining()
 _EASY_FRAME = 20
 _DEFAULT_DATASET = Dataset()
+_ONLINE = OnlineTraining()
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class ControlEvaluator(Evaluator):
 
     Args:
         setting: "hard": from the start of the goal's trajectory. "easy": from its frame 20, or
-            half-way to its first success where that comes before.
+            half-way to its first success where that comes before. Policies learnt from
+            trajectories begin at the start in both.
         steps: Length of an episode, instead of the setting's.
         planner: How trajectory optimisation plans.
         image_size: Side of the pictures, in pixels.
@@ -73,6 +77,7 @@ class ControlEvaluator(Evaluator):
             path are filled in.
         dataset: What policies are learnt from.
         policy: How they are.
+        online: How policies are learnt by acting.
 
     Attributes:
         cameras: Names of the viewpoints.
@@ -90,6 +95,7 @@ class ControlEvaluator(Evaluator):
         TRAJOPT: "plan with MPPI on the embedding distance of each plan's last frame",
         OFFLINE_RL: "clone trajectories, each step weighted by exp(temperature x reward)",
         IMITATION: "clone trajectories",
+        ONLINE_RL: "learn by acting, rewarded by the change of embedding distance",
     }
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
@@ -109,6 +115,7 @@ class ControlEvaluator(Evaluator):
         goal_image: str | None = None,
         dataset: Dataset = _DEFAULT_DATASET,
         policy: PolicyTraining = _PAPERS_POLICY,
+        online: OnlineTraining = _ONLINE,
     ) -> None:
         if steps is not None and steps < 1:
             raise UserError(f"steps is {steps}, expected 1 or more")
@@ -122,6 +129,7 @@ class ControlEvaluator(Evaluator):
         self.goal_image = goal_image
         self.dataset = dataset
         self.policy = policy
+        self.online = online
         self._current: tuple[str, ControlEnv] | None = None
 
     @abstractmethod
@@ -154,26 +162,14 @@ class ControlEvaluator(Evaluator):
 
     def cells(self, grid: Grid, *, oracle: bool) -> list[Cell]:
         """Return the cells of the encoder under test, then those of its controls."""
-        tasks = choose("task", grid.tasks, list(self.tasks()))
-        cameras = choose("camera", grid.cameras, list(self.cameras))
-        protocol = choose("protocol", [grid.protocol] if grid.protocol else None, self.protocols)[0]
-        controls = choose("control", grid.controls or None, (ORACLE, RANDOM, RANDOM_GOAL))
-        if len(self.tasks()) < 2 and RANDOM_GOAL in controls:
-            controls.remove(RANDOM_GOAL)
-        if grid.budgets and protocol in (OFFLINE_RL, IMITATION):
-            raise UserError(f"budgets are of planning samples: they do not go with {protocol}")
-        if protocol == IMITATION and RANDOM_GOAL in controls:
-            controls.remove(RANDOM_GOAL)  # it has no goal
-        budgets = [f"{BUDGET}{budget}" for budget in grid.budgets if budget != self.planner.samples]
-        variants = [MAIN] if oracle else [MAIN, *budgets, *(controls if grid.controls else ())]
-        return [
-            Cell(task, camera, seed, protocol, variant)
-            for variant in variants
-            for seed in grid.seeds
-            for task in tasks
-            # The true state looks the same from everywhere.
-            for camera in (cameras[:1] if oracle or variant == ORACLE else cameras)
-        ]
+        return control_cells(
+            grid,
+            tasks=self.tasks(),
+            cameras=self.cameras,
+            protocols=self.protocols,
+            samples=self.planner.samples,
+            oracle=oracle,
+        )
 
     def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
         """Plan one episode, or learn a policy and run some."""
@@ -181,7 +177,8 @@ class ControlEvaluator(Evaluator):
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
-        run = self._learn if cell.protocol in (OFFLINE_RL, IMITATION) else self._plan
+        runs = {OFFLINE_RL: self._learn, IMITATION: self._learn, ONLINE_RL: self._practise}
+        run = runs.get(cell.protocol, self._plan)
         return run(cell, env, goal, encoder, rng)
 
     def _plan(
@@ -221,9 +218,35 @@ class ControlEvaluator(Evaluator):
         trajectories = self._trajectories(cell.task, env)
         data = make_data(view, trajectories, goal=picture, rendering=self._rendering(cell.task))
         weighted = cell.protocol == OFFLINE_RL
-        evaluations = learn(view, data, self.policy, weighted=weighted, steps=self.steps, rng=rng)
+        final, progress = learn(
+            view, data, self.policy, weighted=weighted, steps=self.steps, rng=rng
+        )
         info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
-        return outcome(view, evaluations, goal.states[-1], info)
+        return outcome(view, final, progress, goal=goal.states[-1], info=info)
+
+    def _practise(
+        self,
+        cell: Cell,
+        env: ControlEnv,
+        goal: Goal,
+        encoder: Encoder | None,
+        rng: np.random.Generator,
+    ) -> Outcome:
+        assert cell.camera is not None
+        view = View(env, cell.camera, encoder)
+        reward, shown = None, goal.name
+        if encoder is not None and cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
+            picture, shown = self._goal_picture(cell, env, goal)
+            reward = GoalReward(encoder, as_images(picture))
+        final, progress = practise(
+            Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
+            self.online,
+            self._starts(env, goal),
+            steps=self.steps,
+            rng=rng,
+            checkpoint=self.checkpoint,
+        )
+        return outcome(view, final, progress, goal=goal.states[-1], info={"goal": shown})
 
     def _trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
         if self.dataset.path is None:
@@ -243,6 +266,13 @@ class ControlEvaluator(Evaluator):
                 self._current[1].close()
             self._current = (task, self.make_env(task))
         return self._current[1]
+
+    def _starts(self, env: ControlEnv, goal: Goal) -> Begin:
+        """Return where policies that act begin."""
+        if self.setting == "hard":
+            return env.start_states
+        near = goal.states[self._start_frame(env, goal)]
+        return lambda number, rng: np.tile(near, (number, 1))
 
     def _start_frame(self, env: ControlEnv, goal: Goal) -> int:
         if self.setting == "hard":

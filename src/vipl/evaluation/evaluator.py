@@ -7,6 +7,7 @@ seeds, encoders, processes, resuming and writing.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,12 @@ MAIN = "main"
 ORACLE = "oracle"
 RANDOM = "random"
 RANDOM_GOAL = "random_goal"
+SPARSE_REWARD = "sparse_reward"
+TRUE_REWARD = "true_reward"
+CONTROLS = (ORACLE, RANDOM, RANDOM_GOAL, SPARSE_REWARD, TRUE_REWARD)
 BUDGET = "samples="
 
-TRAJOPT, OFFLINE_RL, IMITATION = "trajopt", "offline_rl", "imitation"
+TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Cell:
         variant: "main": the encoder under test, as configured. "oracle": the true state reward.
             "random": an untrained encoder of the same architecture. "random_goal": the encoder
             under test with another task's goal. "samples=N": it with another planning budget.
+            "sparse_reward", "true_reward": its embeddings, rewarded by the true state, once the
+            task is solved or all the way.
     """
 
     task: str
@@ -72,7 +78,7 @@ class Grid:
         cameras: Names.
         seeds: Any integers of 0 or more.
         protocol: One of the evaluator's, or None for its first.
-        controls: Of "oracle", "random", "random_goal".
+        controls: Of `CONTROLS`.
         budgets: Further numbers of planning samples to run.
     """
 
@@ -96,6 +102,8 @@ class Evaluator(ABC):
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
         threads: Cores that a cell may use; the runner sets it. No result may depend on it.
+        checkpoint: A file for a long cell to keep what it needs to go on after it was killed; the
+            runner sets it before each cell, and removes it once the cell has finished.
     """
 
     version: ClassVar[int]
@@ -103,6 +111,7 @@ class Evaluator(ABC):
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
     threads: int = 1
+    checkpoint: Path | None = None
 
     def prepare(self) -> None:  # noqa: B027 - most suites need nothing
         """Check what the cells will need of this machine, before any worker is started.

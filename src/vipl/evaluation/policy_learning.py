@@ -8,15 +8,16 @@ M transitions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vipl.control.environment import ControlEnv, Floats
-from vipl.control.policies import Policy, PolicyTraining, reward_weights, train_policy
+from vipl.control.policies import Acts, PolicyTraining, reward_weights, train_policy
 from vipl.control.trajectories import Trajectory
 from vipl.errors import UserError
 from vipl.evaluation.embedding_cache import embed_trajectories
@@ -63,9 +64,17 @@ class View:
         """Return what it sees of states [N, S]: [N, I], embedded in one batch."""
         if self.encoder is None:
             return self.env.observe(states)
-        pictures = as_images(self.env.render(states, self.camera))
-        embeddings = self.encoder.embed(pictures).double().cpu().numpy()
-        return np.concatenate([embeddings, self.env.proprioception(states)], axis=-1)
+        return self.join(self.embed(states), states)
+
+    def embed(self, states: Floats) -> Tensor:
+        """Return the embeddings of states [N, S]: float32 [N, D], in one batch."""
+        assert self.encoder is not None
+        return self.encoder.embed(as_images(self.env.render(states, self.camera)))
+
+    def join(self, embeddings: Tensor, states: Floats) -> Floats:
+        """Return what it sees, [N, I], of states [N, S] whose embeddings are known."""
+        seen = embeddings.double().cpu().numpy()
+        return np.concatenate([seen, self.env.proprioception(states)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -128,15 +137,13 @@ def make_data(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a policy did after some steps of training.
+    """What a policy did.
 
     Attributes:
-        step: Of the optimiser.
         states: [T + 1, N, S].
         success: bool [T + 1, N].
     """
 
-    step: int
     states: Floats
     success: NDArray[np.bool_]
 
@@ -144,6 +151,21 @@ class Evaluation:
     def rate(self) -> float:
         """The share of episodes that end solved."""
         return float(self.success[-1].mean())
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a policy has come.
+
+    Attributes:
+        step: Of the optimiser; online, of the environment.
+        success: Share of episodes that end solved.
+        mean_return: Sum of an episode's rewards in training; None offline.
+    """
+
+    step: int
+    success: float
+    mean_return: float | None = None
 
 
 def learn(
@@ -154,7 +176,7 @@ def learn(
     weighted: bool,
     steps: int,
     rng: np.random.Generator,
-) -> list[Evaluation]:
+) -> tuple[Evaluation, list[Progress]]:
     """Train a policy, and evaluate it on the way.
 
     Args:
@@ -167,28 +189,29 @@ def learn(
             states at every evaluation.
 
     Returns:
-        The evaluations, the last one of the finished policy.
+        What the finished policy does, and how it came there.
     """
     weights = reward_weights(data.rewards, training) if weighted else np.ones(len(data.actions))
     seed = int(rng.integers(2**31))
     starts = view.env.start_states(training.episodes, rng)
     # Not under the evaluation's inference mode, in which nothing can be trained.
     with torch.inference_mode(False), torch.enable_grad():
-        return [
-            evaluate(view, policy, starts, steps=steps, step=step)
-            for step, policy in train_policy(
-                data.inputs, data.actions, weights, training, seed=seed
-            )
-        ]
+        progress = []
+        for step, policy in train_policy(
+            data.inputs, data.actions, weights, training, seed=seed
+        ):  # at least one
+            latest = evaluate(view, policy, starts, steps=steps)
+            progress.append(Progress(step, latest.rate))
+    return latest, progress
 
 
-def evaluate(view: View, policy: Policy, starts: Floats, *, steps: int, step: int) -> Evaluation:
+def evaluate(view: View, policy: Acts, starts: Floats, *, steps: int) -> Evaluation:
     """Let a policy act in N episodes at once, from states [N, S]."""
     states = run_policy(view, policy, starts, steps=steps)
-    return Evaluation(step, states, view.env.is_success(states))
+    return Evaluation(states, view.env.is_success(states))
 
 
-def run_policy(view: View, policy: Policy, starts: Floats, *, steps: int) -> Floats:
+def run_policy(view: View, policy: Acts, starts: Floats, *, steps: int) -> Floats:
     """Return the states [T + 1, N, S] of N episodes, which act step by step together."""
     states = [starts]
     for _ in range(steps):
@@ -198,27 +221,32 @@ def run_policy(view: View, policy: Policy, starts: Floats, *, steps: int) -> Flo
 
 
 def outcome(
-    view: View, evaluations: Sequence[Evaluation], goal: Floats, info: Mapping[str, Any]
+    view: View,
+    final: Evaluation,
+    progress: Sequence[Progress],
+    *,
+    goal: Floats,
+    info: Mapping[str, Any],
 ) -> Outcome:
     """Return what the finished policy did, on average over its episodes.
 
     Args:
         view: What it sees.
-        evaluations: Of it and those before.
+        final: Of the finished policy.
+        progress: On the way there, the end included.
         goal: The state [S] that distances are measured to.
         info: More to keep.
     """
-    final = evaluations[-1]
     errors = [view.env.pose_errors(states, goal) for states in final.states.swapaxes(0, 1)]
     return Outcome(
         metrics={
             "success": final.rate,
             "ever_success": float(final.success.any(axis=0).mean()),
-            "best_success": max(evaluation.rate for evaluation in evaluations),
+            "best_success": max(each.success for each in progress),
             **{name: float(np.mean([each[name][-1] for each in errors])) for name in errors[0]},
         },
         traces={name: values.tolist() for name, values in errors[0].items()},
-        info={**info, "success_by_step": {str(each.step): each.rate for each in evaluations}},
+        info={**info, "progress": [asdict(each) for each in progress]},
         frames=view.env.render(final.states[:, 0], view.camera),
         fps_hz=view.env.fps_hz,
     )

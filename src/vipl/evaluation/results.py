@@ -18,6 +18,7 @@ FORMAT_VERSION = 1
 RUN_FILE = "run.json"
 RECORDS_FILE = "records.jsonl"
 VIDEOS = "videos"
+CHECKPOINTS = "checkpoints"
 
 # Where and how fast a run computes, but not what.
 _NOT_COMPARED = frozenset({"suite", "encoder", "workers", "launcher", "device", "out", "run_id"})
@@ -153,6 +154,11 @@ def video_path(cell: Cell) -> str:
     parts = [cell.variant, cell.task, cell.camera, cell.seed]
     name = "-".join(str(part) for part in parts if part is not None)
     return f"{VIDEOS}/{re.sub(r'[^A-Za-z0-9._+-]', '_', name)}.mp4"
+
+
+def checkpoint_path(key: str) -> str:
+    """Return where the cell with a key keeps, in the run's folder, what it needs to go on."""
+    return f"{CHECKPOINTS}/{key[:16]}.pt"
 
 
 def default_run_id(run: Mapping[str, Any]) -> str:

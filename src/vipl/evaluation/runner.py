@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from vipl.config import Config
 from vipl.errors import UserError
 from vipl.evaluation.config import Settings, build_evaluator, resolve
 from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder
-from vipl.evaluation.evaluator import ORACLE, RANDOM, Cell, Evaluator, Grid
+from vipl.evaluation.evaluator import CONTROLS, ORACLE, RANDOM, Cell, Evaluator, Grid
 from vipl.evaluation.launchers import launch, make_pool
 from vipl.evaluation.progress import Board
 from vipl.evaluation.provenance import describe_run, installed_version
@@ -22,6 +22,7 @@ from vipl.evaluation.results import (
     RECORDS_FILE,
     Record,
     RecordsFile,
+    checkpoint_path,
     claim_run_file,
     copy_record,
     default_run_id,
@@ -79,7 +80,7 @@ def list_cells(evaluator: Evaluator, settings: Settings, encoder: EncoderSpec) -
     options = settings.options
     choose("task", options.tasks, evaluator.tasks())
     # What is under test is no control of itself; the oracle needs none, as it sees no image.
-    dropped = {"trained": (), "random": (RANDOM,), "oracle": Grid.controls}[encoder.role]
+    dropped = {"trained": (), "random": (RANDOM,), "oracle": CONTROLS}[encoder.role]
     grid = Grid(
         tasks=options.tasks,
         cameras=options.cameras,
@@ -158,7 +159,13 @@ class _Evaluation:
             return
         self.evaluator.prepare()
         options, suite = self.settings.options, self.settings.suite
-        work = Work(suite.reference, self.settings.arguments, self.encoder, options.device)
+        work = Work(
+            suite.reference,
+            self.settings.arguments,
+            self.encoder,
+            options.device,
+            checkpoints={cell: str(self._checkpoint(cell).resolve()) for cell in left},
+        )
         with make_pool(options.launcher, work, workers=options.workers, cells=len(left)) as pool:
             any_finished = False
             for cell, result in launch(pool, left):
@@ -168,6 +175,8 @@ class _Evaluation:
                 record = self._record(cell, result)
                 records.append(record)
                 self.board.add(record)
+                if record.error is None:
+                    self._forget(self._checkpoint(cell))
 
     def _reuse(self, cells: Sequence[Cell], records: RecordsFile) -> list[Cell]:
         """Take records of the same cells from other runs; return the cells that are left."""
@@ -179,6 +188,14 @@ class _Evaluation:
                 records.append(record)
                 self.board.add(record, source=found[key][0].name)
         return [cell for cell in cells if self.keys[cell] not in found]
+
+    def _checkpoint(self, cell: Cell) -> Path:
+        return self.folder / checkpoint_path(self.keys[cell])
+
+    def _forget(self, checkpoint: Path) -> None:
+        checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):  # others are there, or there never was one
+            checkpoint.parent.rmdir()
 
     def _record(self, cell: Cell, result: Finished | Failed) -> Record:
         place: dict[str, Any] = {**vars(cell), "key": self.keys[cell]}

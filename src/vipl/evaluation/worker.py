@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Work:
         threads: Cores that a cell may use.
         search_path: `sys.path` of the process that launches.
         directory: Its working directory.
+        checkpoints: Cell to the file in which it may keep what it needs to go on.
         token: Tells this work from another in the same process.
     """
 
@@ -47,6 +48,7 @@ class Work:
     threads: int = 1
     search_path: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
     directory: str = field(default_factory=os.getcwd)
+    checkpoints: Mapping[Cell, str] = field(default_factory=dict)
     token: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
@@ -118,6 +120,7 @@ class Worker:
     def _run(self, cell: Cell) -> Outcome:
         evaluator = self._get_evaluator()
         encoder = self._get_encoder(cell)
+        evaluator.checkpoint = self._checkpoint(cell)
         with torch.inference_mode():
             return evaluator.run_cell(cell, encoder, generator(cell))
 
@@ -131,6 +134,13 @@ class Worker:
             self._evaluator = build_evaluator(cls, self.work.arguments)
             self._evaluator.threads = self.work.threads
         return self._evaluator
+
+    def _checkpoint(self, cell: Cell) -> Path | None:
+        """Return the cell's file, unless this is another machine without the run's folder."""
+        path = self.work.checkpoints.get(cell)
+        if path is None or not Path(path).parents[1].is_dir():
+            return None
+        return Path(path)
 
     def _get_encoder(self, cell: Cell) -> Encoder | None:
         spec = self.work.encoder

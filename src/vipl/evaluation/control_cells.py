@@ -1,0 +1,75 @@
+"""The grid of a control suite: which encoder, reward and planner stand in which cell."""
+
+from collections.abc import Iterable, Sequence
+
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import (
+    BUDGET,
+    CONTROLS,
+    IMITATION,
+    MAIN,
+    ONLINE_RL,
+    ORACLE,
+    RANDOM_GOAL,
+    SPARSE_REWARD,
+    TRAJOPT,
+    TRUE_REWARD,
+    Cell,
+    Grid,
+)
+from vipl.names import choose
+
+
+def control_cells(
+    grid: Grid,
+    *,
+    tasks: Iterable[str],
+    cameras: Iterable[str],
+    protocols: Iterable[str],
+    samples: int,
+    oracle: bool,
+) -> list[Cell]:
+    """Return the cells of the encoder under test, then those of its controls.
+
+    Args:
+        grid: What the user asked for.
+        tasks: Of the suite.
+        cameras: Of the suite.
+        protocols: Of the suite; the first is the default.
+        samples: That the planner draws, unless a budget says otherwise.
+        oracle: Whether the encoder under test is the oracle.
+
+    Raises:
+        UserError: If a name is unknown, or two keys do not go together.
+    """
+    known = list(tasks)
+    chosen = choose("task", grid.tasks, known)
+    views = choose("camera", grid.cameras, cameras)
+    protocol = choose("protocol", [grid.protocol] if grid.protocol else None, protocols)[0]
+    budgets = _budgets(grid.budgets, protocol, samples)
+    controls = _controls(grid.controls, protocol, len(known))
+    variants = [MAIN] if oracle else [MAIN, *budgets, *controls]
+    return [
+        Cell(task, camera, seed, protocol, variant)
+        for variant in variants
+        for seed in grid.seeds
+        for task in chosen
+        # The true state looks the same from everywhere.
+        for camera in (views[:1] if oracle or variant == ORACLE else views)
+    ]
+
+
+def _budgets(budgets: Sequence[int], protocol: str, samples: int) -> list[str]:
+    if budgets and protocol != TRAJOPT:
+        raise UserError(f"budgets are of planning samples: they do not go with {protocol}")
+    return [f"{BUDGET}{budget}" for budget in budgets if budget != samples]
+
+
+def _controls(wanted: Sequence[str], protocol: str, tasks: int) -> list[str]:
+    controls = choose("control", wanted, CONTROLS) if wanted else []
+    for control in (SPARSE_REWARD, TRUE_REWARD):
+        if control in controls and protocol != ONLINE_RL:
+            raise UserError(f"the control {control} goes with protocol=online_rl, not {protocol}")
+    if RANDOM_GOAL in controls and (tasks < 2 or protocol == IMITATION):  # that has no goal
+        controls.remove(RANDOM_GOAL)
+    return controls
