@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vipl._version import __version__
-from vipl.evaluation import report_success, report_traces
+from vipl.evaluation import report_learning, report_success, report_traces
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.report_data import Measure, Results, join, plural, read_results
 from vipl.evaluation.report_videos import videos
@@ -73,6 +73,7 @@ def render(results: Results) -> str:
         comparison=report_success.comparison(results),
         table=report_success.task_table(results),
         budgets=report_success.budgets(results),
+        learning=report_learning.learning(results),
         goal=report_success.goal_control(results),
         errors=report_traces.errors(results),
         distances=report_traces.distances(results),

@@ -11,12 +11,16 @@ from typing import Any
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
     BUDGET,
+    CONTROLS,
     IMITATION,
     MAIN,
     OFFLINE_RL,
+    ONLINE_RL,
     ORACLE,
     RANDOM,
     RANDOM_GOAL,
+    SPARSE_REWARD,
+    TRUE_REWARD,
 )
 from vipl.evaluation.results import (
     FORMAT,
@@ -38,10 +42,15 @@ from vipl.evaluation.statistics import (
 
 NOTHING = "\N{EN DASH}"  # in place of a number
 
+VARIANTS = (MAIN, *CONTROLS)
+"""Those that are compared, the encoder under test first."""
+
 _CONTROLS = {
     ORACLE: "oracle (true state)",
     RANDOM: "untrained encoder",
     RANDOM_GOAL: "another task's goal",
+    SPARSE_REWARD: "rewarded when solved",
+    TRUE_REWARD: "rewarded by the true state",
 }
 
 
@@ -195,7 +204,7 @@ class Results:
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
         config = self.run.get("config", {})
-        learns = config.get("protocol") in (OFFLINE_RL, IMITATION)
+        learns = config.get("protocol") in (OFFLINE_RL, IMITATION, ONLINE_RL)
         planner = None if learns else config.get("planner")
         samples = planner.get("samples") if isinstance(planner, dict) else None
         return samples if isinstance(samples, int) else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.report_data import NOTHING, Results, plural
+from vipl.evaluation.report_data import NOTHING, VARIANTS, Results, plural
 from vipl.evaluation.report_plots import (
     Axis,
     Plot,
@@ -103,7 +103,7 @@ class GoalControl:
 
 def comparison(results: Results) -> Rows:
     """Return the encoder under test beside its controls, where they were asked for."""
-    variants = [v for v in (MAIN, ORACLE, RANDOM, RANDOM_GOAL) if v == MAIN or results.has(v)]
+    variants = [v for v in VARIANTS if v == MAIN or results.has(v)]
     entries = {variant: results.entry(variant) for variant in variants}
     return _rows(results, entries)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.report_data import NOTHING, Results, number
+from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
+from vipl.evaluation.report_data import NOTHING, VARIANTS, Results, number
 from vipl.evaluation.report_plots import (
     Curve,
     Plot,
@@ -27,7 +27,6 @@ DISTANCE = "distance"
 SOLVED = "solved"
 UNSOLVED = "unsolved"
 
-_VARIANTS = (MAIN, ORACLE, RANDOM, RANDOM_GOAL)
 _BANDED = frozenset({MAIN, SOLVED, UNSOLVED})
 
 
@@ -100,7 +99,7 @@ def errors(results: Results) -> Errors | None:
     """Return the traces other than the distance, or None where there are none."""
     names = dict.fromkeys(
         name
-        for variant in _VARIANTS
+        for variant in VARIANTS
         for record in results.of(variant)
         for name in record.traces
         if name != DISTANCE and _traces([record], name)
@@ -150,7 +149,7 @@ def distances(results: Results) -> Distances | None:
 
 
 def _by_variant(results: Results, name: str) -> dict[str, Curve]:
-    return _averages({variant: results.of(variant) for variant in _VARIANTS}, name)
+    return _averages({variant: results.of(variant) for variant in VARIANTS}, name)
 
 
 def _by_ending(results: Results, name: str, task: str | None = None) -> dict[str, Curve]:
