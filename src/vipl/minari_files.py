@@ -40,8 +40,15 @@ def find_dataset(name: str) -> Path:
     return path
 
 
-def find_pictures(space: spaces.Space[Any], image_key: str | None) -> str:
+def find_pictures(
+    space: spaces.Space[Any], image_key: str | None, *, option: str = "--image-key"
+) -> str:
     """Return the key of the pictures in observations, "" where they are the observations.
+
+    Args:
+        space: Of the observations.
+        image_key: That the user chose.
+        option: By which it is chosen, for the message.
 
     Raises:
         UserError: If there are none, or several and none is chosen.
@@ -55,7 +62,7 @@ def find_pictures(space: spaces.Space[Any], image_key: str | None) -> str:
             raise UserError(f"observations have no pictures {image_key!r}, but {keys}")
         return image_key
     if len(keys) != 1:
-        found = f"several: {', '.join(keys)}; choose by --image-key" if keys else f"none in {space}"
+        found = f"several: {', '.join(keys)}; choose by {option}" if keys else f"none in {space}"
         raise UserError(f"which observations are pictures (uint8 [H, W, 3])? There are {found}")
     return keys[0]
 

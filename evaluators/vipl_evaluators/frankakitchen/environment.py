@@ -4,6 +4,7 @@ Shapes: S state size, T steps; qpos has 30 entries, of which the robot's are the
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -95,6 +96,20 @@ class KitchenEnv(MujocoEnv):
         """Return the robot's joint positions and velocities [..., 18]."""
         parts = (self.qpos(states), self.qvel(states))
         return np.concatenate([part[..., :ROBOT_JOINTS] for part in parts], axis=-1)
+
+    def recorded_states(self, observations: Any) -> Floats | None:
+        """Return the states [T, S] in observations of gymnasium-robotics' FrankaKitchen-v1.
+
+        Those are the data sets D4RL/kitchen of Minari: positions and velocities of the robot, then
+        those of everything else, with a little noise, float64 [T, 59].
+        """
+        vectors = observations.get("observation") if isinstance(observations, Mapping) else None
+        sizes = (ROBOT_JOINTS, ROBOT_JOINTS, self.model.nq - ROBOT_JOINTS)
+        if vectors is None or vectors.shape[1:] != (self.model.nq + self.model.nv,):
+            return None
+        robot_qpos, robot_qvel, qpos, qvel = np.split(vectors, np.cumsum(sizes), axis=1)
+        rows = zip(np.hstack([robot_qpos, qpos]), np.hstack([robot_qvel, qvel]), strict=True)
+        return np.array([self.state(*row) for row in rows])
 
     def object_error(self, states: Floats) -> Floats:
         """Return the joint's distance to its goal as a share of its range: [...] of [..., S]."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,14 @@ class ControlEnv(ABC):
     def observe(self, states: Floats) -> Floats:
         """Return what a policy that knows the state sees of it: [..., O], of states [..., S]."""
         return states
+
+    def recorded_states(self, observations: Any) -> Floats | None:
+        """Return the states [T, S] that a data set's observations of T frames hold.
+
+        By default None: what others recorded does not tell them.
+        """
+        del observations
+        return None
 
     @abstractmethod
     def render(self, states: Floats, camera: str) -> NDArray[np.uint8]:

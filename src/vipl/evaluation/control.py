@@ -252,7 +252,8 @@ class ControlEvaluator(Evaluator):
         if self.dataset.path is None:
             return self.make_trajectories(task, env)
         path = self.dataset.path.format(task=task)
-        return load_trajectories(path, self.dataset.trajectories, env)
+        number, key = self.dataset.trajectories, self.dataset.image_key
+        return load_trajectories(path, number, env, image_key=key)
 
     def _rendering(self, task: str) -> str:
         """Return what pictures of a state depend on, beside the camera."""

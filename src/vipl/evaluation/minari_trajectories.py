@@ -16,22 +16,25 @@ from vipl.errors import UserError
 from vipl.minari_files import find_dataset, find_pictures
 
 
-def load_trajectories(name: str, number: int, env: ControlEnv) -> list[Trajectory]:
+def load_trajectories(
+    name: str, number: int, env: ControlEnv, *, image_key: str | None = None
+) -> list[Trajectory]:
     """Return the first trajectories of a data set.
 
-    Where its infos hold full states of this environment, as `vipl demos export` writes them,
-    pictures are rendered from them, through any camera. Otherwise its observations must hold
-    pictures, which are seen through no other camera than its own; what else they hold is what the
-    robot feels of itself.
+    Where its infos hold full states of this environment, as `vipl demos export` writes them, or
+    its observations tell them, pictures are rendered from them, through any camera. Otherwise its
+    observations must hold pictures, which are seen through no other camera than its own; what else
+    they hold is what the robot feels of itself.
 
     Args:
         name: A Minari id, or the folder of a data set.
         number: Of trajectories.
         env: That the policy will act in.
+        image_key: Of the pictures in observations, where there are several.
 
     Raises:
         UserError: If there is no such data set, it holds fewer trajectories, its actions are of
-            another size, or it has neither states nor pictures, or no infos["success"].
+            another size, or it has no states and neither pictures nor infos["success"].
     """
     folder = find_dataset(name)
     import minari
@@ -46,19 +49,23 @@ def load_trajectories(name: str, number: int, env: ControlEnv) -> list[Trajector
     if size != env.action_size:
         raise UserError(f"{name} has actions of {size} numbers, the environment {env.action_size}")
     episodes = dataset.iterate_episodes(range(number))
-    return [_trajectory(dataset, episode, env, folder) for episode in episodes]
+    return [_trajectory(dataset, episode, env, folder, image_key) for episode in episodes]
 
 
-def _trajectory(dataset: Any, episode: Any, env: ControlEnv, folder: Path) -> Trajectory:
+def _trajectory(
+    dataset: Any, episode: Any, env: ControlEnv, folder: Path, image_key: str | None
+) -> Trajectory:
     name = f"{folder.name}/{episode.id}"
     infos = episode.infos or {}
+    actions = np.asarray(episode.actions, dtype=np.float64)
+    states = np.asarray(infos.get("state", ()), dtype=np.float64)
+    if states.shape != (len(actions) + 1, len(env.start_state())):
+        states = env.recorded_states(episode.observations)
+    if states is not None:
+        return from_states(env, name, states, actions)
     if "success" not in infos:
         raise UserError(f"{folder} has no infos['success'], bool [T + 1]: which frames are solved?")
-    actions = np.asarray(episode.actions, dtype=np.float64)
-    states = np.asarray(infos.get("state", ()))
-    if states.shape == (len(actions) + 1, len(env.start_state())):
-        return from_states(env, name, states.astype(np.float64), actions)
-    key = find_pictures(dataset.observation_space, None)
+    key = find_pictures(dataset.observation_space, image_key, option="dataset.image_key")
     pictures = np.asarray(episode.observations[key] if key else episode.observations)
     rest = {k: v for k, v in episode.observations.items() if k != key} if key else {}
     return Trajectory(

@@ -35,11 +35,13 @@ class Dataset:
         quality: Which of the suite's, such as "expert" or "mixed".
         path: A Minari data set, by id or folder, instead of the suite's own; {task} in it is
             filled in.
+        image_key: Of the pictures in its observations, where there are several.
     """
 
     trajectories: int = 20
     quality: str = "mixed"
     path: str | None = None
+    image_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.trajectories < 1:
