@@ -58,8 +58,8 @@ def _trajectory(
     name = f"{folder.name}/{episode.id}"
     infos = episode.infos or {}
     actions = np.asarray(episode.actions, dtype=np.float64)
-    states = np.asarray(infos.get("state", ()), dtype=np.float64)
-    if states.shape != (len(actions) + 1, len(env.start_state())):
+    states: Floats | None = np.asarray(infos.get("state", ()), dtype=np.float64)
+    if states is None or states.shape != (len(actions) + 1, len(env.start_state())):
         states = env.recorded_states(episode.observations)
     if states is not None:
         return from_states(env, name, states, actions)
