@@ -10,7 +10,7 @@ SEED ?= 0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test lint types conformance slow gl install clean
+.PHONY: quickstart test lint types test-long slow gl install clean
 
 quickstart: install gl
 	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks rdoor_close \
@@ -34,11 +34,12 @@ quickstart: install gl
 test: install gl
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-conformance: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 1 tests/integration/test_zoo.py
+# Large encoders, benchmarks, and every command of the page on suites.
+test-long: install gl
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 1 tests/integration
 
 slow: install gl
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow tests/slow
 
 lint: install
 	$(BIN)/ruff check .

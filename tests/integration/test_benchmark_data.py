@@ -19,6 +19,7 @@ def run(name, *more):
     return json.loads(result.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_formats_against_the_released_way():
     settings = ["--clips", 3, "--length", 1, "--seconds", 0.3, "--rounds", 1, "--workers", 1]
     line = run("data", *settings)
@@ -32,6 +33,7 @@ def test_the_formats_against_the_released_way():
     assert line["h264_bytes"] < 0.5
 
 
+@pytest.mark.slow
 def test_manifests_of_several_lengths(tiny_manifest):
     line = run("rows", "--manifest", tiny_manifest, "--rows", 10, 300, "--rounds", 1,
                "--seconds", 0.3, "--workers", 1)  # fmt: skip
@@ -42,6 +44,7 @@ def test_manifests_of_several_lengths(tiny_manifest):
         assert figures["memory_mib"] > 100
 
 
+@pytest.mark.slow
 def test_memory_of_all_processes(tiny_manifest):
     means = memory.measure(tiny_manifest, clips=2000, workers=1)
     assert len(means) == 2

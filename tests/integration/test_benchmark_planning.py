@@ -36,6 +36,7 @@ def test_both_ways_give_the_same_scores() -> None:
     scene.env.close()
 
 
+@pytest.mark.slow
 def test_the_last_line_is_the_result() -> None:
     options = ["--pairs", "1", "--samples", "2", "--horizon", "1", "--size", "32"]
     done = subprocess.run(

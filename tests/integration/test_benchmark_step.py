@@ -25,6 +25,7 @@ def test_both_ways_compute_the_same_loss() -> None:
     torch.testing.assert_close(theirs, ours)
 
 
+@pytest.mark.slow
 def test_the_last_line_is_the_result() -> None:
     options = ["--backbone", "mobilenetv3_small_050", "--image-size", "32", "--clips", "2"]
     options += ["--pairs", "1", "--steps", "1", "--ways", "float32", "bfloat16"]

@@ -31,6 +31,7 @@ def test_the_page_shows_the_example_that_is_tested() -> None:
     assert blocks("toml") == [(PLUGIN / "pyproject.toml").read_text()]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     """In their order, as typed; only `pip install` is kept off the network and to a folder."""
     try:
