@@ -74,6 +74,7 @@ class Grid:
         protocol: One of the evaluator's, or None for its first.
         controls: Of "oracle", "random", "random_goal".
         budgets: Further numbers of planning samples to run.
+        untrained: Whether the weights of the encoder under test are drawn from a cell's seed.
     """
 
     tasks: Sequence[str] | None = None
@@ -82,6 +83,7 @@ class Grid:
     protocol: str | None = None
     controls: Sequence[str] = (ORACLE, RANDOM, RANDOM_GOAL)
     budgets: Sequence[int] = ()
+    untrained: bool = False
 
 
 class Evaluator(ABC):
@@ -95,6 +97,10 @@ class Evaluator(ABC):
         higher_is_better: Every metric, and its direction; the first is the one that tables show.
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
+        unit: What reports call one run of a task.
+        sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
+            set: then an interval says how much the mean would vary with other tasks, and reports
+            show their distribution, not each of them.
         threads: Cores that a cell may use; the runner sets it. No result may depend on it.
     """
 
@@ -102,6 +108,8 @@ class Evaluator(ABC):
     higher_is_better: ClassVar[Mapping[str, bool]]
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
+    unit: ClassVar[str] = "episode"
+    sampled_tasks: ClassVar[bool] = False
     threads: int = 1
 
     def prepare(self) -> None:  # noqa: B027 - most suites need nothing
@@ -110,6 +118,13 @@ class Evaluator(ABC):
         Raises:
             UserError: If it is not to be had.
         """
+
+    def inputs(self) -> Mapping[str, str]:
+        """Return what its arguments only name, such as the hash of a file, by a word for it.
+
+        Records that were made of other inputs are not taken for these.
+        """
+        return {}
 
     @abstractmethod
     def tasks(self) -> Mapping[str, str]:
