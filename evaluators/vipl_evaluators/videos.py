@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -171,9 +170,7 @@ class Videos(Evaluator):
             for clip in self._clips
         }
 
-    def _embed(
-        self, video: Video, encoder: Encoder, *, last: bool = False
-    ) -> NDArray[np.float32]:
+    def _embed(self, video: Video, encoder: Encoder, *, last: bool = False) -> NDArray[np.float32]:
         """Return float32 [T, D] of all frames, or [1, D] of the last one."""
         opened = video.open_to_stream(self._decoder)
         total = opened.info.num_frames
@@ -184,8 +181,13 @@ class Videos(Evaluator):
         return torch.cat(parts).numpy()
 
     def _another(self, clip: str) -> str:
-        """Return another clip, always the same one."""
-        others = sorted(set(self._videos) - {clip})
+        """Return another clip, always the same one; where labels differ, one of another label.
+
+        Clips of one label may well end alike, and then their goals are no wrong ones.
+        """
+        labels = self.tasks()
+        others = [name for name, label in labels.items() if label != labels[clip]]
+        others = others or [name for name in labels if name != clip]
         return others[zlib.crc32(clip.encode()) % len(others)]
 
 

@@ -31,6 +31,7 @@ from vipl.evaluation.statistics import (
     Run,
     binary_metrics,
     camera_key,
+    is_sampled,
     latest,
     metric_of,
     summarise,
@@ -54,12 +55,14 @@ class Measure:
         label: For people.
         higher_is_better: Its direction.
         binary: Whether it is 0 or 1 in every episode, so that its mean is a rate.
+        unit: What an episode is called.
     """
 
     name: str
     label: str
     higher_is_better: bool
     binary: bool
+    unit: str = "episode"
 
     def text(self, value: float | None, *, unit: bool = True) -> str:
         """Return a mean as text: a rate in per cent, anything else in about three digits."""
@@ -79,7 +82,7 @@ class Measure:
 
     def count(self, entry: Mapping[str, Any]) -> str:
         """Return how many episodes there are, and for a rate how many of them counted."""
-        total = plural(entry["n"], "episode")
+        total = plural(entry["n"], self.unit)
         if not self.binary or entry["mean"] is None:
             return total
         return f"{entry['hits']} of {total}"
@@ -111,9 +114,19 @@ class Results:
         """The metrics, the primary one first."""
         binary = binary_metrics(self.records, self.run)
         return [
-            Measure(name, self.label(name), bool(higher), name in binary)
+            Measure(name, self.label(name), bool(higher), name in binary, self.unit)
             for name, higher in self.run["higher_is_better"].items()
         ]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the tasks are a sample of many alike."""
+        return is_sampled(self.run)
+
+    @property
+    def unit(self) -> str:
+        """What one run of a task is called."""
+        return str(self.run.get("unit") or "episode")
 
     @property
     def primary(self) -> Measure:
@@ -144,14 +157,20 @@ class Results:
         return variant in self.summary["variants"]
 
     def entry(
-        self, variant: str, *, task: str | None = None, camera: str | None = None
+        self,
+        variant: str,
+        *,
+        task: str | None = None,
+        camera: str | None = None,
+        metric: str | None = None,
     ) -> dict[str, Any]:
-        """Return the summary's entry of the primary metric for a task and camera; None is all.
+        """Return the summary's entry of a metric for a task and camera; None is all.
 
-        It also says how many `hits` make up a rate. Its n is 0 where nothing was run.
+        The metric is the primary one where none is named; then the entry also says how many `hits`
+        make up a rate. Its n is 0 where nothing was run.
         """
         found: Any = self.summary["variants"].get(variant, {}).get("metrics", {})
-        for key in (self.primary.name, *_path(task, camera)):
+        for key in (metric or self.primary.name, *_path(task, camera)):
             found = found.get(key, {})
         entry = found or {"mean": None, "low": None, "high": None, "n": 0, "failed": 0}
         return {**entry, "hits": self._hits[variant, task, camera]}
@@ -181,6 +200,8 @@ class Results:
         """Return a variant's name for people."""
         if variant == MAIN:
             return str(self.run.get("encoder", {}).get("label") or "encoder under test")
+        if variant == RANDOM_GOAL and self.sampled:
+            return f"another {self.unit}'s goal"
         return _CONTROLS.get(variant, variant.replace("=", " = "))
 
     @property

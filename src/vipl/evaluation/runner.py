@@ -123,7 +123,8 @@ class _Evaluation:
         self.keys = {
             cell: record_key(common, encoder.identity(cell.variant), cell) for cell in cells
         }
-        self.board = Board(cells, list(suite.cls.higher_is_better), self.console)
+        metrics = list(suite.cls.higher_is_better)
+        self.board = Board(cells, metrics, self.console, sampled=suite.cls.sampled_tasks)
 
     def run(self) -> None:
         """Run what is not done, and write the report, also when interrupted."""
