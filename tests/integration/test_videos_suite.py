@@ -208,6 +208,13 @@ def test_refusals(place, tmp_path, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_it_is_listed_without_a_manifest(capsys):
+    assert main(["eval", "--list", "--suite", "videos"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("videos (version 1): Distance curves of clips")
+    assert "tasks: those that its keys name (vipl eval --suite videos --help)" in shown
+
+
 def test_clips_may_be_fewer(place):
     write_clips(place, ["long", "short", "part"], "three.parquet")
     suite = Videos(manifest=str(place / "three.parquet"), max_clips=2)

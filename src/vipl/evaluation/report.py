@@ -72,7 +72,6 @@ def render(results: Results) -> str:
         primary=results.primary,
         verdict=verdict(results),
         progress=results.summary["cells"],
-        goal=report_success.goal_control(results),
         videos=videos(results),
         failures=failures(results.records),
         max_failures=_MAX_FAILURES,
@@ -89,6 +88,7 @@ def _control_parts(results: Results) -> dict[str, Any]:
         "comparison": report_success.comparison(results),
         "table": report_success.task_table(results),
         "budgets": report_success.budgets(results),
+        "goal": report_success.goal_control(results),
         "errors": report_traces.errors(results),
         "distances": report_traces.distances(results),
         "samples": None,
@@ -96,8 +96,9 @@ def _control_parts(results: Results) -> dict[str, Any]:
 
 
 def _sampled_parts(results: Results) -> dict[str, Any]:
-    """Return what a page shows of tasks that are a sample."""
-    return {"budgets": None, "errors": None, "distances": None, "samples": samples(results)}
+    """Return what a page shows of tasks that are a sample; its metrics compare the goals, too."""
+    absent = dict.fromkeys(("budgets", "goal", "errors", "distances"))
+    return {**absent, "samples": samples(results)}
 
 
 def verdict(results: Results) -> str:

@@ -174,8 +174,7 @@ def _goal_sentence(
         return "No cell has been run with both goals yet."
     figures = (
         f"On the {plural(shared, 'cell')} run with both, the encoder reaches {measure.full(own)} "
-        f"with its own goal and {measure.full(other)} with "
-        f"{results.variant_label(RANDOM_GOAL)}: "
+        f"with its own goal and {measure.full(other)} with another task's goal: "
     )
     if None in (own["low"], other["low"]):
         return figures + "too few to tell them apart."
@@ -270,8 +269,7 @@ def _entry_of(
     name, binary = results.primary.name, results.primary.binary
     chosen = [record for record in records if place_of(record) in places]
     hits = sum(metric_of(record, name) == 1 for record in chosen)
-    interval = mean_over_tasks(chosen, name, binary=binary, sampled=results.sampled)
-    return {**asdict(interval), "hits": hits}
+    return {**asdict(mean_over_tasks(chosen, name, binary=binary)), "hits": hits}
 
 
 def _budget_plot(results: Results, entries: Mapping[int, Mapping[str, Any]]) -> Plot:
