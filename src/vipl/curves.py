@@ -41,10 +41,26 @@ def distances_to_last(embeddings: Distances, distance: Literal["l2", "cosine"] =
     Returns:
         float [T].
     """
+    return distances_to(embeddings, embeddings[-1], distance)
+
+
+def distances_to(
+    embeddings: Distances, goal: Distances, distance: Literal["l2", "cosine"] = "l2"
+) -> Distances:
+    """Return how far each frame is from a goal.
+
+    Args:
+        embeddings: float [T, D].
+        goal: float [D].
+        distance: As in `distances_to_last`.
+
+    Returns:
+        float [T].
+    """
     if distance == "cosine":
         embeddings = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
-        return np.asarray(1 - embeddings @ embeddings[-1])
-    result: Distances = np.linalg.norm(embeddings - embeddings[-1], axis=-1)
+        return np.asarray(1 - embeddings @ (goal / np.linalg.norm(goal)))
+    result: Distances = np.linalg.norm(embeddings - goal, axis=-1)
     return result
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from vipl.errors import UserError
 
+_SHOWN = 20
+
 
 def choose(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> list[str]:
     """Return the wanted names, or all known ones.
@@ -20,6 +22,14 @@ def choose(kind: str, wanted: Sequence[str] | None, known: Iterable[str]) -> lis
     names = list(known)
     for name in wanted or ():
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=3) or names
-            raise UserError(f"there is no {kind} {name!r}: expected {', '.join(near)}")
+            raise UserError(f"there is no {kind} {name!r}: {_expected(name, names)}")
     return list(dict.fromkeys(wanted)) if wanted else names
+
+
+def _expected(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "there are none"
+    near = difflib.get_close_matches(name, names, n=3)
+    rest = len(names) - _SHOWN
+    more = f" and {rest} others" if rest > 0 and not near else ""
+    return f"expected {', '.join(near or names[:_SHOWN])}{more}"

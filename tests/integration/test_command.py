@@ -45,6 +45,7 @@ def test_importing_vipl_is_cheap():
         ("import vipl.embed.command", ("pytorch_lightning", "mujoco", "gymnasium")),
         ("import vipl.data.isolation", ("torch",)),
         ("import vipl_evaluators.frankakitchen.render", ("torch",)),
+        ("import vipl_evaluators.videos", ("mujoco", "gymnasium", "pytorch_lightning")),
     ],
 )
 def test_what_is_not_imported(statement, absent):

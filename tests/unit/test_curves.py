@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vipl.curves import CurveMetrics, curve_metrics, distances_to_last
+from vipl.curves import CurveMetrics, curve_metrics, distances_to, distances_to_last
 
 
 def test_a_straight_fall():
@@ -40,6 +40,12 @@ def test_the_cosine_is_a_distance_too():
     embeddings = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0]])
     cosine = distances_to_last(embeddings, "cosine")
     np.testing.assert_allclose(cosine, [1, 1 - 0.5**0.5, 0], atol=1e-12)
+
+
+def test_the_goal_may_be_another_frame():
+    embeddings = np.array([[3.0, 4.0], [0.0, 1.0]])
+    np.testing.assert_allclose(distances_to(embeddings, np.array([0.0, 4.0])), [3, 3])
+    np.testing.assert_allclose(distances_to(embeddings, np.array([0.0, 7.0]), "cosine"), [0.2, 0])
 
 
 def test_one_frame_is_no_curve():

@@ -16,6 +16,16 @@ def test_nothing_near_lists_all():
         choose("task", ["xyz"], KNOWN)
 
 
+def test_many_names_are_not_all_listed():
+    with pytest.raises(UserError, match=r"expected 100, .*, 119 and 80 others$"):
+        choose("clip", ["xyz"], map(str, range(100, 200)))
+
+
+def test_there_may_be_none():
+    with pytest.raises(UserError, match=r"no task 'xyz': there are none$"):
+        choose("task", ["xyz"], ())
+
+
 def test_names_are_taken_once_and_in_the_users_order():
     assert choose("task", ["light_on", "knob1_on", "light_on"], KNOWN) == ["light_on", "knob1_on"]
 

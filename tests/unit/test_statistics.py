@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from vipl.evaluation.results import Record
-from vipl.evaluation.statistics import Interval, bootstrap_mean, latest, summarise
+from vipl.evaluation.statistics import (
+    Interval,
+    binary_metrics,
+    bootstrap_mean,
+    latest,
+    summarise,
+)
 
 
 def record(task="door", camera="left", seed=0, variant="main", error=None, **metrics):
@@ -104,6 +110,31 @@ def test_values_that_are_no_numbers_are_refused():
         bootstrap_mean([1.0, math.nan])
     with pytest.raises(ValueError, match="2 values have 1 strata"):
         bootstrap_mean([1.0, 2.0], strata=["a"])
+
+
+def test_where_tasks_are_a_sample_they_are_resampled():
+    """Many seeds say much of each task, and nothing of the tasks that were not drawn."""
+    means = np.linspace(0, 1, 12)
+    records = [
+        record(task=f"clip {index}", camera=None, seed=seed, bumps=mean + noise)
+        for index, mean in enumerate(means)
+        for seed, noise in enumerate((-0.01, 0.0, 0.01))
+    ]
+    run = {**run_of({"main": 36}, bumps=False), "sampled_tasks": True}
+    entry = summary_of(records, run)["variants"]["main"]["metrics"]["bumps"]
+    expected = plain_bootstrap([means])
+    assert entry["overall"]["n"] == 12
+    assert entry["overall"]["mean"] == pytest.approx(0.5)
+    interval = [entry["overall"]["low"], entry["overall"]["high"]]
+    np.testing.assert_allclose(interval, expected, atol=0.02)
+    assert entry["cameras"] == {"none": entry["overall"]}
+
+
+def test_a_sampled_metric_is_no_rate_though_all_its_values_are_ones():
+    records = [record(task=task, bumps=1.0) for task in "ab"]
+    run = run_of({"main": 2}, bumps=False)
+    assert binary_metrics(records, run) == {"bumps"}
+    assert binary_metrics(records, {**run, "sampled_tasks": True}) == set()
 
 
 def test_a_summary_counts_every_group():

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from vipl.config import Config, compose
 from vipl.errors import UserError
-from vipl.evaluation.config import make_parser, resolve, to_yaml
+from vipl.evaluation.config import HELP_COMMAND, make_parser, resolve, to_yaml
 from vipl.evaluation.registry import Listing, describe_suite, list_suites, load_suite
 
 FLAGS = (
@@ -69,6 +69,9 @@ def _text(listing: Listing) -> str:
     width = max(map(len, [*listing.tasks, *listing.protocols]))
     lines = [f"{listing.name} (version {listing.version}): {listing.description}", "  protocols"]
     lines += [f"    {name:{width}}  {line}" for name, line in listing.protocols.items()]
+    if not listing.tasks:
+        help_command = HELP_COMMAND.replace("SUITE", listing.name)
+        return "\n".join([*lines, f"  tasks: those that its keys name ({help_command})", ""])
     lines += ["  tasks"]
     lines += [f"    {name:{width}}  {label}" for name, label in listing.tasks.items()]
     return "\n".join([*lines, ""])

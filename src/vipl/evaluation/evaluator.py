@@ -25,6 +25,7 @@ CONTROLS = (ORACLE, RANDOM, RANDOM_GOAL, SPARSE_REWARD, TRUE_REWARD)
 BUDGET = "samples="
 
 TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
+LEARNING = (OFFLINE_RL, IMITATION, ONLINE_RL)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Grid:
         protocol: One of the evaluator's, or None for its first.
         controls: Of `CONTROLS`.
         budgets: Further numbers of planning samples to run.
+        untrained: Whether the weights of the encoder under test are drawn from a cell's seed.
     """
 
     tasks: Sequence[str] | None = None
@@ -88,6 +90,7 @@ class Grid:
     protocol: str | None = None
     controls: Sequence[str] = (ORACLE, RANDOM, RANDOM_GOAL)
     budgets: Sequence[int] = ()
+    untrained: bool = False
 
 
 class Evaluator(ABC):
@@ -101,6 +104,10 @@ class Evaluator(ABC):
         higher_is_better: Every metric, and its direction; the first is the one that tables show.
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
+        unit: What reports call one run of a task.
+        sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
+            set: then an interval says how much the mean would vary with other tasks, and reports
+            show their distribution, not each of them.
         threads: Cores that a cell may use; the runner sets it. No result may depend on it.
         checkpoint: A file for a long cell to keep what it needs to go on after it was killed; the
             runner sets it before each cell, and removes it once the cell has finished.
@@ -110,6 +117,8 @@ class Evaluator(ABC):
     higher_is_better: ClassVar[Mapping[str, bool]]
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
+    unit: ClassVar[str] = "episode"
+    sampled_tasks: ClassVar[bool] = False
     threads: int = 1
     checkpoint: Path | None = None
 
@@ -119,6 +128,13 @@ class Evaluator(ABC):
         Raises:
             UserError: If it is not to be had.
         """
+
+    def inputs(self) -> Mapping[str, str]:
+        """Return what its arguments only name, such as the hash of a file, by a word for it.
+
+        Records that were made of other inputs are not taken for these.
+        """
+        return {}
 
     @abstractmethod
     def tasks(self) -> Mapping[str, str]:

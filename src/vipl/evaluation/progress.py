@@ -29,12 +29,22 @@ class Board:
         cells: All of the run.
         metrics: Names, the first being the one that the table shows.
         console: Where to.
+        sampled: Whether the tasks are a sample: the table then has a row a metric, not a row a
+            task, of which there may be thousands.
     """
 
-    def __init__(self, cells: Sequence[Cell], metrics: Sequence[str], console: Console) -> None:
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        metrics: Sequence[str],
+        console: Console,
+        *,
+        sampled: bool = False,
+    ) -> None:
         self._console = console
         self._total = len(cells)
         self._metrics = list(metrics)
+        self._sampled = sampled
         self._tasks = list(dict.fromkeys(cell.task for cell in cells))
         self._variants = list(dict.fromkeys(cell.variant for cell in cells))
         self._records: list[Record] = []
@@ -95,7 +105,9 @@ class Board:
             self._console.print(f"{count} {self._line(record, source)}", markup=False)
 
     def table(self) -> Table:
-        """Return the first metric of every task and variant."""
+        """Return the first metric of every task and variant; every metric of sampled tasks."""
+        if self._sampled:
+            return self._metrics_table()
         table = Table("task", title=self._metrics[0], title_justify="left")
         for variant in self._variants:
             table.add_column(variant, justify="right", no_wrap=True)
@@ -104,6 +116,19 @@ class Board:
         if len(self._tasks) > 1:
             table.add_section()
             table.add_row("all", *(self._summary(variant) for variant in self._variants))
+        return table
+
+    def _metrics_table(self) -> Table:
+        table = Table("mean", *self._variants)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for metric in self._metrics:
+            of_variants = []
+            for variant in self._variants:
+                of = [r for r in self._records if r.variant == variant and metric in r.metrics]
+                values = [record.metrics[metric] for record in of]
+                of_variants.append(f"{sum(values) / len(values):.3g}" if values else "·")
+            table.add_row(metric, *of_variants)
         return table
 
     @property

@@ -58,6 +58,9 @@ def describe_run(
         "seeds": list(dict.fromkeys(cell.seed for cell in cells)),
         "higher_is_better": dict(cls.higher_is_better),
         "labels": dict(cls.labels),
+        "unit": cls.unit,
+        "sampled_tasks": cls.sampled_tasks,
+        "inputs": dict(evaluator.inputs()),
         "encoder": {
             "source": encoder.source,
             "label": encoder.label,

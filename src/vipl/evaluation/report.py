@@ -12,6 +12,7 @@ from vipl._version import __version__
 from vipl.evaluation import report_learning, report_success, report_traces
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.report_data import Measure, Results, join, plural, read_results
+from vipl.evaluation.report_samples import samples
 from vipl.evaluation.report_videos import videos
 from vipl.evaluation.results import Record
 from vipl.files import write_atomically
@@ -64,26 +65,41 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    parts = _sampled_parts(results) if results.sampled else _control_parts(results)
     return environment.get_template("report.html.jinja").render(
         results=results,
         run=results.run,
         primary=results.primary,
         verdict=verdict(results),
         progress=results.summary["cells"],
-        comparison=report_success.comparison(results),
-        table=report_success.task_table(results),
-        budgets=report_success.budgets(results),
-        learning=report_learning.learning(results),
-        goal=report_success.goal_control(results),
-        errors=report_traces.errors(results),
-        distances=report_traces.distances(results),
         videos=videos(results),
         failures=failures(results.records),
         max_failures=_MAX_FAILURES,
         made=how_it_was_made(results),
         config=json.dumps(results.run.get("config", {}), indent=2, ensure_ascii=False),
         version=__version__,
+        **parts,
     )
+
+
+def _control_parts(results: Results) -> dict[str, Any]:
+    """Return what a page shows of tasks that count one by one."""
+    return {
+        "comparison": report_success.comparison(results),
+        "table": report_success.task_table(results),
+        "budgets": report_success.budgets(results),
+        "learning": report_learning.learning(results),
+        "goal": report_success.goal_control(results),
+        "errors": report_traces.errors(results),
+        "distances": report_traces.distances(results),
+        "samples": None,
+    }
+
+
+def _sampled_parts(results: Results) -> dict[str, Any]:
+    """Return what a page shows of tasks that are a sample; its metrics compare the goals, too."""
+    absent = dict.fromkeys(("budgets", "learning", "goal", "errors", "distances"))
+    return {**absent, "samples": samples(results)}
 
 
 def verdict(results: Results) -> str:
@@ -91,17 +107,15 @@ def verdict(results: Results) -> str:
     measure, entry = results.primary, results.entry(MAIN)
     finished = results.summary["cells"].get(MAIN, {}).get("finished", 0)
     if not finished:
-        return "No episode has finished yet."
+        return f"No {measure.unit} has finished yet."
     if entry["mean"] is None:
-        return f"None of {plural(finished, 'finished episode')} gave a result."
+        return f"None of {plural(finished, f'finished {measure.unit}')} gave a result."
+    runs = plural(entry["n"], measure.unit)
     if measure.binary:
         what = "Solved" if measure.name == "success" else f"{_capital(measure.label)} in"
-        text = (
-            f"{what} {entry['hits']} of {plural(entry['n'], 'episode')} ({_rate(measure, entry)})"
-        )
+        text = f"{what} {entry['hits']} of {runs} ({_rate(measure, entry)})"
     else:
-        episodes = plural(entry["n"], "episode")
-        text = f"{_capital(measure.label)} {measure.full(entry)} over {episodes}"
+        text = f"{_capital(measure.label)} {measure.full(entry)} over {runs}"
     controls = [
         f"{name} {measure.text(results.entry(variant)['mean'])}"
         for variant, name in ((ORACLE, "oracle"), (RANDOM, "untrained floor"))
@@ -139,7 +153,8 @@ def how_it_was_made(results: Results) -> dict[str, str]:
         "encoder": encoder.get("source"),
         "encoder sha256": encoder.get("sha256"),
         "backbone": encoder.get("backbone"),
-        "tasks": str(len(results.tasks)),
+        f"{results.unit if results.sampled else 'task'}s": str(len(results.tasks)),
+        **run.get("inputs", {}),
         "cameras": join(results.cameras) if results.cameras else None,
         "seeds": join(str(seed) for seed in run.get("seeds") or ()) or None,
         "git revision": run.get("git"),

@@ -12,10 +12,8 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
-    IMITATION,
+    LEARNING,
     MAIN,
-    OFFLINE_RL,
-    ONLINE_RL,
     ORACLE,
     RANDOM,
     RANDOM_GOAL,
@@ -35,6 +33,7 @@ from vipl.evaluation.statistics import (
     Run,
     binary_metrics,
     camera_key,
+    is_sampled,
     latest,
     metric_of,
     summarise,
@@ -63,12 +62,14 @@ class Measure:
         label: For people.
         higher_is_better: Its direction.
         binary: Whether it is 0 or 1 in every episode, so that its mean is a rate.
+        unit: What an episode is called.
     """
 
     name: str
     label: str
     higher_is_better: bool
     binary: bool
+    unit: str = "episode"
 
     def text(self, value: float | None, *, unit: bool = True) -> str:
         """Return a mean as text: a rate in per cent, anything else in about three digits."""
@@ -88,7 +89,7 @@ class Measure:
 
     def count(self, entry: Mapping[str, Any]) -> str:
         """Return how many episodes there are, and for a rate how many of them counted."""
-        total = plural(entry["n"], "episode")
+        total = plural(entry["n"], self.unit)
         if not self.binary or entry["mean"] is None:
             return total
         return f"{entry['hits']} of {total}"
@@ -120,9 +121,21 @@ class Results:
         """The metrics, the primary one first."""
         binary = binary_metrics(self.records, self.run)
         return [
-            Measure(name, self.label(name), bool(higher), name in binary)
+            Measure(name, self.label(name), bool(higher), name in binary, self.unit)
             for name, higher in self.run["higher_is_better"].items()
         ]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the tasks are a sample of many alike."""
+        return is_sampled(self.run)
+
+    @property
+    def unit(self) -> str:
+        """What one run of a task is called: a training where it is one."""
+        if self.run.get("protocol") in LEARNING:
+            return "training"
+        return str(self.run.get("unit") or "episode")
 
     @property
     def primary(self) -> Measure:
@@ -153,14 +166,20 @@ class Results:
         return variant in self.summary["variants"]
 
     def entry(
-        self, variant: str, *, task: str | None = None, camera: str | None = None
+        self,
+        variant: str,
+        *,
+        task: str | None = None,
+        camera: str | None = None,
+        metric: str | None = None,
     ) -> dict[str, Any]:
-        """Return the summary's entry of the primary metric for a task and camera; None is all.
+        """Return the summary's entry of a metric for a task and camera; None is all.
 
-        It also says how many `hits` make up a rate. Its n is 0 where nothing was run.
+        The metric is the primary one where none is named; then the entry also says how many `hits`
+        make up a rate. Its n is 0 where nothing was run.
         """
         found: Any = self.summary["variants"].get(variant, {}).get("metrics", {})
-        for key in (self.primary.name, *_path(task, camera)):
+        for key in (metric or self.primary.name, *_path(task, camera)):
             found = found.get(key, {})
         entry = found or {"mean": None, "low": None, "high": None, "n": 0, "failed": 0}
         return {**entry, "hits": self._hits[variant, task, camera]}
@@ -190,6 +209,8 @@ class Results:
         """Return a variant's name for people."""
         if variant == MAIN:
             return str(self.run.get("encoder", {}).get("label") or "encoder under test")
+        if variant == RANDOM_GOAL and self.sampled:
+            return f"another {self.unit}'s goal"
         return _CONTROLS.get(variant, variant.replace("=", " = "))
 
     @property
@@ -204,7 +225,7 @@ class Results:
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
         config = self.run.get("config", {})
-        learns = config.get("protocol") in (OFFLINE_RL, IMITATION, ONLINE_RL)
+        learns = config.get("protocol") in LEARNING
         planner = None if learns else config.get("planner")
         samples = planner.get("samples") if isinstance(planner, dict) else None
         return samples if isinstance(samples, int) else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.report_data import NOTHING, VARIANTS, Results, plural
+from vipl.evaluation.report_data import NOTHING, VARIANTS, Measure, Results, plural
 from vipl.evaluation.report_plots import (
     Axis,
     Plot,
@@ -101,11 +101,17 @@ class GoalControl:
     shared: int
 
 
-def comparison(results: Results) -> Rows:
-    """Return the encoder under test beside its controls, where they were asked for."""
+def comparison(results: Results, measure: Measure | None = None) -> Rows:
+    """Return the encoder under test beside its controls, where they were asked for.
+
+    Args:
+        results: Of the evaluation.
+        measure: What is compared, the primary metric if None.
+    """
+    measure = measure or results.primary
     variants = [v for v in VARIANTS if v == MAIN or results.has(v)]
-    entries = {variant: results.entry(variant) for variant in variants}
-    return _rows(results, entries)
+    entries = {variant: results.entry(variant, metric=measure.name) for variant in variants}
+    return _rows(results, entries, measure=measure)
 
 
 def task_table(results: Results) -> TaskTable:
@@ -186,9 +192,12 @@ def _rows(
     results: Results,
     entries: Mapping[str, Mapping[str, Any]],
     names: Mapping[str, str] | None = None,
+    *,
+    measure: Measure | None = None,
 ) -> Rows:
+    measure = measure or results.primary
     ends = [entry[key] for entry in entries.values() for key in ("mean", "low", "high")]
-    axis = rate_axis() if results.primary.binary else value_axis(e for e in ends if e is not None)
+    axis = rate_axis() if measure.binary else value_axis(e for e in ends if e is not None)
 
     def at(value: float | None) -> float | None:
         return None if value is None else axis.at(value)
@@ -197,9 +206,9 @@ def _rows(
         Row(
             name=(names or {}).get(variant) or results.variant_label(variant),
             kind=_kind(variant),
-            text=results.primary.text(entry["mean"]),
-            interval=results.primary.interval(entry),
-            count=results.primary.count(entry),
+            text=measure.text(entry["mean"]),
+            interval=measure.interval(entry),
+            count=measure.count(entry),
             mean=at(entry["mean"]),
             low=at(entry["low"]),
             high=at(entry["high"]),

@@ -148,6 +148,15 @@ def distances(results: Results) -> Distances | None:
     )
 
 
+def episode_groups(results: Results, tasks: Sequence[str]) -> tuple[TaskGroup, ...]:
+    """Return the distance curves of some tasks, every one with a curve, in their order."""
+    of_task: dict[str, list[Record]] = {task: [] for task in tasks}
+    for record in results.of(MAIN):
+        if record.task in of_task and _traces([record], DISTANCE):
+            of_task[record.task].append(record)
+    return _task_groups(results, {t: [_episodes(results, own)] for t, own in of_task.items()})
+
+
 def _by_variant(results: Results, name: str) -> dict[str, Curve]:
     return _averages({variant: results.of(variant) for variant in VARIANTS}, name)
 

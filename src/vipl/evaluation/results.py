@@ -235,6 +235,7 @@ def _compared(run: Mapping[str, Any]) -> dict[str, Any]:
         "encoder": run["encoder"]["identity"],
         "mujoco": run["packages"].get("mujoco"),
         **dict(_flatten(config)),
+        **dict(_flatten({"inputs": run.get("inputs", {})})),
     }
 
 

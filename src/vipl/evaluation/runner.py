@@ -88,6 +88,7 @@ def list_cells(evaluator: Evaluator, settings: Settings, encoder: EncoderSpec) -
         protocol=settings.protocol,
         controls=[control for control in options.controls if control not in dropped],
         budgets=options.budgets,
+        untrained=encoder.role == RANDOM,
     )
     cells = list(dict.fromkeys(evaluator.cells(grid, oracle=encoder.role == ORACLE)))
     if not cells:
@@ -112,16 +113,19 @@ class _Evaluation:
         self.folder = folder
         self.console = Console(highlight=False, soft_wrap=True)
         suite = settings.suite
-        common = {
+        common: dict[str, Any] = {
             "suite": suite.name,
             "version": suite.cls.version,
             "arguments": settings.arguments,
             "mujoco": installed_version("mujoco"),
         }
+        if inputs := dict(evaluator.inputs()):
+            common["inputs"] = inputs
         self.keys = {
             cell: record_key(common, encoder.identity(cell.variant), cell) for cell in cells
         }
-        self.board = Board(cells, list(suite.cls.higher_is_better), self.console)
+        metrics = list(suite.cls.higher_is_better)
+        self.board = Board(cells, metrics, self.console, sampled=suite.cls.sampled_tasks)
 
     def run(self) -> None:
         """Run what is not done, and write the report, also when interrupted."""

@@ -91,10 +91,25 @@ def bootstrap_mean(
     return Interval(mean, low, high, len(array))
 
 
-def mean_over_tasks(records: Iterable[Record], name: str, *, binary: bool) -> Interval:
-    """Return a metric's mean over tasks and its interval, of the records that have the metric."""
+def mean_over_tasks(
+    records: Iterable[Record], name: str, *, binary: bool, sampled: bool = False
+) -> Interval:
+    """Return a metric's mean over tasks and its interval, of the records that have the metric.
+
+    Args:
+        records: Of one variant.
+        name: Of the metric.
+        binary: Whether it can only be 0 or 1.
+        sampled: Whether the tasks are a sample themselves: then tasks are resampled, each with its
+            mean, and n counts them. Else episodes are, within each task.
+    """
     values = [(record.task, metric_of(record, name)) for record in records]
     known = [(task, value) for task, value in values if value is not None]
+    if sampled:
+        of_task: dict[str, list[float]] = defaultdict(list)
+        for task, value in known:
+            of_task[task].append(value)
+        return bootstrap_mean([float(np.mean(own)) for own in of_task.values()], binary=binary)
     return bootstrap_mean(
         [value for _, value in known], strata=[task for task, _ in known], binary=binary
     )
@@ -109,7 +124,8 @@ def summarise(records: Iterable[Record], run: Run) -> dict[str, Any]:
     "success" also gives `solved_by_majority`: for each task and camera whether more than half of
     the seeds succeeded, or null while the seeds to come can still decide. `cells` counts, for
     each variant, what was `planned`, is `finished` (failed ones included) and has `failed`.
-    A camera of None is called "none".
+    A camera of None is called "none". Where a run's tasks are a sample, intervals are over tasks,
+    and n counts these.
 
     Args:
         records: In the order in which they were made: of one cell the last counts.
@@ -138,6 +154,11 @@ def summarise(records: Iterable[Record], run: Run) -> dict[str, Any]:
     }
 
 
+def is_sampled(run: Run) -> bool:
+    """Tell whether a run's tasks are a sample of many alike."""
+    return bool(run.get("sampled_tasks"))
+
+
 def latest(records: Iterable[Record]) -> list[Record]:
     """Return the last record of each cell: one that was run again replaces what it was."""
     return list({record.cell: record for record in records}.values())
@@ -160,7 +181,12 @@ def metric_of(record: Record, name: str) -> float | None:
 
 
 def binary_metrics(records: Iterable[Record], run: Run) -> set[str]:
-    """Return the metrics whose values are all 0 or 1; success is one before there are any."""
+    """Return the metrics whose values are all 0 or 1; success is one before there are any.
+
+    Where tasks are sampled there are none: what is measured of a sample is no yes or no.
+    """
+    if is_sampled(run):
+        return set()
     seen: dict[str, set[float | None]] = {name: set() for name in run["higher_is_better"]}
     for record in records:
         for name, values in seen.items():
@@ -173,7 +199,10 @@ def binary_metrics(records: Iterable[Record], run: Run) -> set[str]:
 
 def _variant(records: Sequence[Record], run: Run, binary: set[str]) -> dict[str, Any]:
     metrics = {
-        name: {"higher_is_better": higher, **_groups(records, name, name in binary)}
+        name: {
+            "higher_is_better": higher,
+            **_groups(records, name, name in binary, is_sampled(run)),
+        }
         for name, higher in run["higher_is_better"].items()
     }
     result: dict[str, Any] = {"metrics": metrics}
@@ -182,7 +211,7 @@ def _variant(records: Sequence[Record], run: Run, binary: set[str]) -> dict[str,
     return result
 
 
-def _groups(records: Sequence[Record], name: str, binary: bool) -> dict[str, Any]:
+def _groups(records: Sequence[Record], name: str, binary: bool, sampled: bool) -> dict[str, Any]:
     tasks: dict[str, list[Record]] = defaultdict(list)
     cameras: dict[str, list[Record]] = defaultdict(list)
     both: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
@@ -192,21 +221,27 @@ def _groups(records: Sequence[Record], name: str, binary: bool) -> dict[str, Any
         both[record.task][camera_key(record)].append(record)
 
     def entry(group: Sequence[Record]) -> dict[str, Any]:
-        return _entry(group, name, binary)
+        return _entry(group, name, binary, sampled)
 
+    def by_camera(
+        groups: Mapping[str, list[Record]], whole: dict[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        if len(groups) == 1:  # the same records: nothing to compute again
+            return {camera: whole for camera in groups}
+        return {camera: entry(group) for camera, group in groups.items()}
+
+    overall = entry(records)
+    of_task = {task: entry(group) for task, group in tasks.items()}
     return {
-        "overall": entry(records),
-        "tasks": {task: entry(group) for task, group in tasks.items()},
-        "cameras": {camera: entry(group) for camera, group in cameras.items()},
-        "tasks_cameras": {
-            task: {camera: entry(group) for camera, group in groups.items()}
-            for task, groups in both.items()
-        },
+        "overall": overall,
+        "tasks": of_task,
+        "cameras": by_camera(cameras, overall),
+        "tasks_cameras": {task: by_camera(groups, of_task[task]) for task, groups in both.items()},
     }
 
 
-def _entry(records: Sequence[Record], name: str, binary: bool) -> dict[str, Any]:
-    interval = mean_over_tasks(records, name, binary=binary)
+def _entry(records: Sequence[Record], name: str, binary: bool, sampled: bool) -> dict[str, Any]:
+    interval = mean_over_tasks(records, name, binary=binary, sampled=sampled)
     return {**asdict(interval), "failed": _failed(records)}
 
 
