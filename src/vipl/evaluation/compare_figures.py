@@ -1,0 +1,272 @@
+"""A comparison of runs: the cells that they share, and every figure of it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vipl.errors import UserError
+from vipl.evaluation.compare_bounds import Bound, find_bounds
+from vipl.evaluation.compare_runs import (
+    LabelledRun,
+    Place,
+    check_comparable,
+    choose_measure,
+    count_planned,
+    differing_settings,
+    same_evaluations,
+    unknown_settings,
+)
+from vipl.evaluation.compare_statistics import (
+    Scores,
+    difference,
+    interquartile_mean,
+    mean,
+    outcomes,
+    probability_of_improvement,
+)
+from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.report_data import Measure, plural
+from vipl.evaluation.results import Record
+from vipl.evaluation.statistics import Interval, Values, metric_of
+
+MIN_CELLS = 6
+"""Six pairs that all point one way have a two-sided sign test's p of 0.03, five one of 0.06."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A run against the baseline, on the cells that they share.
+
+    Attributes:
+        difference: Mean over tasks of run - baseline, paired.
+        improvement: Probability that an episode of the run is better than one of the baseline.
+        better: Cells in which the run is better.
+        equal: Cells in which neither is.
+        worse: Cells in which the baseline is better.
+    """
+
+    difference: Interval
+    improvement: Interval
+    better: int
+    equal: int
+    worse: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run amounts to on the shared cells of all tasks, or of one.
+
+    Attributes:
+        mean: Over tasks.
+        middle: The interquartile mean, or None for one task.
+        against: The baseline; None for the baseline itself.
+    """
+
+    mean: Interval
+    middle: Interval | None
+    against: Against | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side, the first of them the baseline.
+
+    Attributes:
+        runs: In the order in which they were given.
+        measure: The metric.
+        tasks: With shared cells; their labels.
+        cells: How many cells all runs share: n of every paired figure.
+        overall: One entry a run.
+        by_task: One entry a run, for each task.
+        bounds: The controls.
+        settings: Those that differ: key to each run's value.
+        notes: What a reader must know of the cells, a sentence each.
+    """
+
+    runs: tuple[LabelledRun, ...]
+    measure: Measure
+    tasks: Mapping[str, str]
+    cells: int
+    overall: tuple[Figures, ...]
+    by_task: Mapping[str, tuple[Figures, ...]]
+    bounds: tuple[Bound, ...]
+    settings: Mapping[str, Sequence[str]]
+    notes: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The runs' names."""
+        return [run.label for run in self.runs]
+
+    @property
+    def suite(self) -> str:
+        """Of all runs: name and version."""
+        return self.runs[0].suite
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether a value is better than another."""
+        return one > other if self.measure.higher_is_better else one < other
+
+    def told_apart(self, figures: Figures) -> str | None:
+        """Return "better" or "worse" than the baseline, or None where the cells do not tell.
+
+        They do where the interval of the paired difference excludes 0, and there are as many as a
+        sign test needs to tell anything.
+        """
+        found = figures.against and figures.against.difference
+        if not found or found.n < MIN_CELLS or found.low is None or found.high is None:
+            return None
+        if found.low <= 0 <= found.high:
+            return None
+        return "better" if self.is_better(found.low, 0) else "worse"
+
+
+def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Comparison:
+    """Compare runs on the cells that all of them have.
+
+    Args:
+        runs: Two or more; the first is the baseline.
+        metric: The suite's first if None.
+
+    Raises:
+        UserError: If they are not of one suite and version, have no such metric, or share no cell.
+    """
+    check_comparable(runs)
+    measure = choose_measure(runs, metric)
+    episodes = [run.episodes(measure.name) for run in runs]
+    shared = _shared(runs, measure, episodes)
+    tables = {
+        task: [_values(found, list(places), measure.name) for found in episodes]
+        for task, places in _by_task(shared).items()
+    }
+    overall = [[tables[task][number] for task in tables] for number in range(len(runs))]
+    return Comparison(
+        runs=tuple(runs),
+        measure=measure,
+        tasks={task: _label(runs, task) for task in tables},
+        cells=len(shared),
+        overall=_figures(overall, measure),
+        by_task={
+            task: _figures([[values] for values in table], measure, middle=False)
+            for task, table in tables.items()
+        },
+        bounds=tuple(find_bounds(runs, measure, shared)),
+        settings=differing_settings(runs),
+        notes=tuple(_notes(runs, measure, episodes, shared)),
+    )
+
+
+def _shared(
+    runs: Sequence[LabelledRun], measure: Measure, episodes: Sequence[Mapping[Place, Record]]
+) -> list[Place]:
+    """Return the places of all runs, by task in the suite's order."""
+    for run, found in zip(runs, episodes, strict=True):
+        if not found:
+            finished = len([r for r in run.results.records if r.variant == MAIN])
+            raise UserError(
+                f"{run.label} ({run.results.folder}) has no value of {measure.name}: "
+                f"{finished} of {plural(count_planned(run.results), 'cell')} finished, and of "
+                "these none gave one; continue it with the command that began it"
+            )
+    shared = set.intersection(*(set(found) for found in episodes))
+    if not shared:
+        grids = "; ".join(
+            f"{run.label} has {_grid(list(found))}"
+            for run, found in zip(runs, episodes, strict=True)
+        )
+        raise UserError(f"the runs have no cell (task, camera, seed) in common: {grids}")
+    order = {task: number for number, task in enumerate(runs[0].results.tasks)}
+    return sorted(shared, key=lambda place: (order.get(place[0], -1), str(place[1]), place[2]))
+
+
+def _grid(places: Sequence[Place]) -> str:
+    columns = zip(*places, strict=True)
+    names = [list(dict.fromkeys(map(str, column))) for column in columns]
+    named = zip(("tasks", "cameras", "seeds"), names, strict=True)
+    return " / ".join(f"{kind} {few(found)}" for kind, found in named if found != ["None"])
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _label(runs: Sequence[LabelledRun], task: str) -> str:
+    return next(filter(None, (run.results.tasks.get(task) for run in runs)), "")
+
+
+def _values(found: Mapping[Place, Record], places: Sequence[Place], metric: str) -> Values:
+    return np.array([metric_of(found[place], metric) for place in places], dtype=np.float64)
+
+
+def _figures(
+    scores: Sequence[Scores], measure: Measure, *, middle: bool = True
+) -> tuple[Figures, ...]:
+    binary, higher = measure.binary, measure.higher_is_better
+
+    def against(ours: Scores) -> Against:
+        return Against(
+            difference(ours, scores[0], binary=binary),
+            probability_of_improvement(ours, scores[0], higher_is_better=higher),
+            *outcomes(ours, scores[0], higher_is_better=higher),
+        )
+
+    return tuple(
+        Figures(
+            mean(ours, binary=binary),
+            interquartile_mean(ours, binary=binary) if middle else None,
+            against(ours) if number else None,
+        )
+        for number, ours in enumerate(scores)
+    )
+
+
+def _by_task(places: Iterable[Place]) -> dict[str, list[Place]]:
+    tasks: dict[str, list[Place]] = {}
+    for place in places:
+        tasks.setdefault(place[0], []).append(place)
+    return tasks
+
+
+def _notes(
+    runs: Sequence[LabelledRun],
+    measure: Measure,
+    episodes: Sequence[Mapping[Place, Record]],
+    shared: Sequence[Place],
+) -> Iterator[str]:
+    for run, found in zip(runs, episodes, strict=True):
+        yield from _gaps(run, measure, found)
+    places, tasks = set(shared), _by_task(shared)
+    for run, found in zip(runs, episodes, strict=True):
+        left = _by_task(place for place in found if place not in places)
+        count = sum(map(len, left.values()))
+        whole = [task for task in left if task not in tasks]
+        if count:
+            yield (
+                f"{run.label}: {count} of {plural(len(found), 'cell')} left out, as not every run "
+                f"has them{f' (all of {few(whole)})' if whole else ''}"
+            )
+    for one, other in same_evaluations(runs):
+        yield f"{one} and {other} are the same encoder with the same settings"
+    by_runs: dict[str, list[str]] = {}
+    for section, labels in unknown_settings(runs).items():
+        by_runs.setdefault(few(labels), []).append(section)
+    for labels_text, sections in by_runs.items():
+        yield f"{labels_text}: made without the settings {', '.join(sections)}, which others have"
+
+
+def _gaps(run: LabelledRun, measure: Measure, found: Mapping[Place, Record]) -> Iterator[str]:
+    """Yield what a run lacks."""
+    results = run.results
+    records = [record for record in results.records if record.variant == MAIN]
+    planned, failed = count_planned(results), sum(r.error is not None for r in records)
+    if len(records) < planned:
+        yield f"{run.label}: {len(records)} of {plural(planned, 'cell')} finished so far"
+    if failed:
+        yield f"{run.label}: {plural(failed, 'cell')} failed"
+    if lacking := len(records) - failed - len(found):
+        yield f"{run.label}: {plural(lacking, 'cell')} without a value of {measure.name}"
+    if results.unreadable:
+        lines = plural(results.unreadable, "line")
+        yield f"{run.label}: {lines} of records.jsonl could not be read"
