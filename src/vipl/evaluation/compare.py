@@ -21,21 +21,23 @@ _COLUMNS = (
     "suite", "metric", "higher_is_better", "run", "kind", "task", "statistic", "baseline",
     "estimate", "low", "high", "cells",
 )  # fmt: skip
+_MAX_TASKS = 50  # on the screen
 _TASK_WIDTH, _RUN_WIDTH = 20, 16  # of the table of tasks, in characters
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compare, print, and write what is asked for."""
+    """Compare, write what is asked for, and print."""
     comparison = compare(read_runs(args.runs), args.metric)
+    if args.out is not None:  # first: a reader such as `head` may end the command while it prints
+        from vipl.evaluation import compare_page
+
+        write_csv(args.out / CSV_FILE, _COLUMNS, rows(comparison))
+        compare_page.write(comparison, args.out / PAGE_FILE)
     console = Console(highlight=False, markup=False)
     show(comparison, console)
-    if args.out is None:
-        return
-    from vipl.evaluation import compare_page
-
-    write_csv(args.out / CSV_FILE, _COLUMNS, rows(comparison))
-    compare_page.write(comparison, args.out / PAGE_FILE)
-    console.print(f"table: {args.out / CSV_FILE}\nreport: {args.out / PAGE_FILE}", soft_wrap=True)
+    if args.out is not None:
+        for name, file in (("table", CSV_FILE), ("report", PAGE_FILE)):
+            console.print(f"{name}: {args.out / file}", soft_wrap=True)
 
 
 def rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
@@ -68,8 +70,11 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print the comparison."""
     console.print(Text(title(comparison), style="bold"))
     console.print(_overall_table(comparison))
-    for table in _task_tables(comparison, console.width):
-        console.print(table)
+    if len(comparison.tasks) <= _MAX_TASKS:
+        for table in _task_tables(comparison, console.width):
+            console.print(table)
+    else:
+        console.print(f"task by task ({len(comparison.tasks)}): in {CSV_FILE}, with --out DIR")
     for note in comparison.notes:
         console.print(f"note: {note}", soft_wrap=True)
     if comparison.settings:

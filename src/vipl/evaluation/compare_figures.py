@@ -24,6 +24,7 @@ from vipl.evaluation.compare_statistics import (
     mean,
     outcomes,
     probability_of_improvement,
+    share_of_wins,
 )
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.report_data import Measure, plural
@@ -79,6 +80,7 @@ class Comparison:
         cells: How many cells all runs share: n of every paired figure.
         overall: One entry a run.
         by_task: One entry a run, for each task.
+        wins: Share of wins of each run (row) over each (column); a run over itself has 0.5.
         bounds: The controls.
         settings: Those that differ: key to each run's value.
         notes: What a reader must know of the cells, a sentence each.
@@ -90,6 +92,7 @@ class Comparison:
     cells: int
     overall: tuple[Figures, ...]
     by_task: Mapping[str, tuple[Figures, ...]]
+    wins: tuple[tuple[float, ...], ...]
     bounds: tuple[Bound, ...]
     settings: Mapping[str, Sequence[str]]
     notes: tuple[str, ...]
@@ -140,6 +143,7 @@ def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Compariso
         task: [_values(found, list(places), measure.name) for found in episodes]
         for task, places in _by_task(shared).items()
     }
+    higher = measure.higher_is_better
     overall = [[tables[task][number] for task in tables] for number in range(len(runs))]
     return Comparison(
         runs=tuple(runs),
@@ -151,6 +155,10 @@ def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Compariso
             task: _figures([[values] for values in table], measure, middle=False)
             for task, table in tables.items()
         },
+        wins=tuple(
+            tuple(share_of_wins(one, other, higher_is_better=higher) for other in overall)
+            for one in overall
+        ),
         bounds=tuple(find_bounds(runs, measure, shared)),
         settings=differing_settings(runs),
         notes=tuple(_notes(runs, measure, episodes, shared)),
@@ -163,11 +171,12 @@ def _shared(
     """Return the places of all runs, by task in the suite's order."""
     for run, found in zip(runs, episodes, strict=True):
         if not found:
-            finished = len([r for r in run.results.records if r.variant == MAIN])
+            records = [record for record in run.results.records if record.variant == MAIN]
+            failed = sum(record.error is not None for record in records)
             raise UserError(
-                f"{run.label} ({run.results.folder}) has no value of {measure.name}: "
-                f"{finished} of {plural(count_planned(run.results), 'cell')} finished, and of "
-                "these none gave one; continue it with the command that began it"
+                f"{run.label} ({run.results.folder}) has no value of {measure.name}: of "
+                f"{plural(count_planned(run.results), 'cell')} {len(records)} finished and "
+                f"{failed} failed; the command that began it goes on with it"
             )
     shared = set.intersection(*(set(found) for found in episodes))
     if not shared:

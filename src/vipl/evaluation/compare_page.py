@@ -9,7 +9,7 @@ from vipl.evaluation.compare_runs import count_planned
 from vipl.evaluation.compare_text import chance, full, signed, title, verdict
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.pages import render_page, write_page
-from vipl.evaluation.report_data import Measure, join, plural
+from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
 from vipl.evaluation.report_plots import Axis, rate_axis, value_axis
 from vipl.evaluation.report_success import Mark, Row, Rows, TaskRow
 from vipl.evaluation.statistics import Interval
@@ -62,6 +62,7 @@ def render(comparison: Comparison) -> str:
         differences=_differences(comparison),
         chances=_chances(comparison),
         tasks=_task_rows(comparison),
+        wins=_wins(comparison) if len(labels) > 2 else [],
         forests=_forests(comparison) if len(comparison.tasks) > 1 else [],
         settings=_settings(comparison),
         origins=[_origin(comparison, number) for number in range(len(labels))],
@@ -224,6 +225,20 @@ def _task_rows(comparison: Comparison) -> list[TaskRow]:
         TaskRow(task, comparison.tasks.get(task, ""), tuple(mark(figures) for figures in entries))
         for task, entries in rows
     ]
+
+
+def _wins(comparison: Comparison) -> list[TaskRow]:
+    """Return the table of wins: a run's colour is strong where it wins."""
+    rows = []
+    for number, (label, shares) in enumerate(zip(comparison.labels, comparison.wins, strict=True)):
+        marks = (
+            Mark(NOTHING, "", "", None)
+            if other == number
+            else Mark(percent(share), "", f"over {comparison.labels[other]}", round(share, 3))
+            for other, share in enumerate(shares)
+        )
+        rows.append(TaskRow(label, "", tuple(marks)))
+    return rows
 
 
 def _settings(comparison: Comparison) -> list[Setting]:

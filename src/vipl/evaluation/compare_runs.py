@@ -57,7 +57,7 @@ def read_runs(texts: Sequence[str]) -> list[LabelledRun]:
         UserError: If there are fewer than two, one cannot be read, or two have one label.
     """
     if len(texts) < 2:
-        raise UserError(f"{plural(len(texts), 'run')} to compare, expected two or more")
+        raise UserError(f"{texts[0]} is one run: name two or more to compare")
     given = [_split(text) for text in texts]
     results = [read_results(find_run(text)) for _, text in given]
     own = [run.variant_label(MAIN) for run in results]
@@ -93,7 +93,7 @@ def find_run(text: str) -> Path:
         if below:
             names = ", ".join(str(found.parent) for found in below[:3])
             more = ", …" if len(below) > 3 else ""
-            raise UserError(f"{path} is no run but holds {len(below)}: name them, {names}{more}")
+            raise UserError(f"{path} holds {plural(len(below), 'run')}: name each, {names}{more}")
     return path
 
 
@@ -108,7 +108,7 @@ def check_comparable(runs: Sequence[LabelledRun]) -> None:
         if other.suite != first.suite:
             raise UserError(
                 f"{first.label} is of {first.suite} and {other.label} of {other.suite}: only runs "
-                "of one suite and one version of it can be compared"
+                "of one suite and one version of it can be compared; evaluate one again"
             )
         directions = first.results.run["higher_is_better"], other.results.run["higher_is_better"]
         for name in directions[0].keys() & directions[1].keys():
@@ -129,7 +129,7 @@ def choose_measure(runs: Sequence[LabelledRun], metric: str | None) -> Measure:
     common = [name for name in measures[0] if all(name in known for known in measures)]
     if not common:
         raise UserError(f"the runs have no metric in common: {', '.join(measures[0])} in the first")
-    (name,) = choose("metric of all runs", [metric or common[0]], common)
+    (name,) = choose("metric", [metric or common[0]], common)
     one = measures[0][name]
     binary = all(known[name].binary for known in measures)
     return Measure(name, one.label, one.higher_is_better, binary)

@@ -7,6 +7,7 @@ from vipl.evaluation.compare_figures import MIN_CELLS, Comparison
 from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
 from vipl.evaluation.statistics import Interval
 
+_MAX_NAMES = 160  # characters of names in a sentence
 ARROWS = {True: "\N{UPWARDS ARROW}", False: "\N{DOWNWARDS ARROW}"}
 
 
@@ -43,10 +44,11 @@ def title(comparison: Comparison) -> str:
     """Return what is compared, in a line."""
     measure = comparison.measure
     direction = "higher" if measure.higher_is_better else "lower"
+    runs = "both" if len(comparison.runs) == 2 else f"all {len(comparison.runs)}"
     return (
         f"{comparison.suite}: {measure.label}, {direction} is better, on "
-        f"{plural(comparison.cells, 'cell')} of {plural(len(comparison.tasks), 'task')} that all "
-        f"{len(comparison.runs)} runs have"
+        f"{plural(comparison.cells, 'cell')} of {plural(len(comparison.tasks), 'task')} that "
+        f"{runs} runs have"
     )
 
 
@@ -83,7 +85,8 @@ def _against(comparison: Comparison, baseline: str) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return join(names) if len(names) <= 4 else f"{len(names)} runs"
+    text = join(names)
+    return text if len(text) <= _MAX_NAMES else f"{len(names)} runs"
 
 
 def _are(names: Sequence[str]) -> str:
