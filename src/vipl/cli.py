@@ -214,7 +214,7 @@ def add_compare(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write compare.csv and compare.html there too"
     )
-    parser.set_defaults(run=lazily("vipl.evaluation.compare", "run"))
+    parser.set_defaults(run=lazily("vipl.evaluation.comparison.command", "run"))
 
 
 def _raise(reason: str) -> Callable[[argparse.Namespace], None]:

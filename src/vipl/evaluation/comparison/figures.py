@@ -1,38 +1,37 @@
 """A comparison of runs: the cells that they share, and every figure of it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vipl.errors import UserError
-from vipl.evaluation.compare_bounds import Bound, find_bounds
-from vipl.evaluation.compare_runs import (
+from vipl.evaluation.comparison.bounds import Bound, find_bounds
+from vipl.evaluation.comparison.notes import by_task, few, find_notes
+from vipl.evaluation.comparison.runs import (
     LabelledRun,
     Place,
     check_comparable,
     choose_measure,
-    count_planned,
     differing_settings,
-    same_evaluations,
-    unknown_settings,
 )
-from vipl.evaluation.compare_statistics import (
+from vipl.evaluation.comparison.statistics import (
     Scores,
     difference,
     interquartile_mean,
     mean,
     outcomes,
+    p_value,
     probability_of_improvement,
     share_of_wins,
 )
-from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.report_data import Measure, plural
 from vipl.evaluation.results import Record
 from vipl.evaluation.statistics import Interval, Values, metric_of
 
+LEVEL = 0.05
 MIN_CELLS = 6
-"""Six pairs that all point one way have a two-sided sign test's p of 0.03, five one of 0.06."""
+"""Six pairs that all point one way have a p of 0.03, five one of 0.06."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Against:
 
     Attributes:
         difference: Mean over tasks of run - baseline, paired.
+        p: That runs which are alike differ so much: see `statistics.p_value`.
         improvement: Probability that an episode of the run is better than one of the baseline.
         better: Cells in which the run is better.
         equal: Cells in which neither is.
@@ -48,6 +48,7 @@ class Against:
     """
 
     difference: Interval
+    p: float
     improvement: Interval
     better: int
     equal: int
@@ -114,15 +115,12 @@ class Comparison:
     def told_apart(self, figures: Figures) -> str | None:
         """Return "better" or "worse" than the baseline, or None where the cells do not tell.
 
-        They do where the interval of the paired difference excludes 0, and there are as many as a
-        sign test needs to tell anything.
+        They do where the p of the paired difference is below 0.05.
         """
-        found = figures.against and figures.against.difference
-        if not found or found.n < MIN_CELLS or found.low is None or found.high is None:
+        against = figures.against
+        if against is None or against.difference.mean is None or against.p >= LEVEL:
             return None
-        if found.low <= 0 <= found.high:
-            return None
-        return "better" if self.is_better(found.low, 0) else "worse"
+        return "better" if self.is_better(against.difference.mean, 0) else "worse"
 
 
 def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Comparison:
@@ -140,8 +138,8 @@ def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Compariso
     episodes = [run.episodes(measure.name) for run in runs]
     shared = _shared(runs, measure, episodes)
     tables = {
-        task: [_values(found, list(places), measure.name) for found in episodes]
-        for task, places in _by_task(shared).items()
+        task: [_values(found, places, measure.name) for found in episodes]
+        for task, places in by_task(shared).items()
     }
     higher = measure.higher_is_better
     overall = [[tables[task][number] for task in tables] for number in range(len(runs))]
@@ -161,7 +159,7 @@ def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Compariso
         ),
         bounds=tuple(find_bounds(runs, measure, shared)),
         settings=differing_settings(runs),
-        notes=tuple(_notes(runs, measure, episodes, shared)),
+        notes=tuple(find_notes(runs, measure, episodes, shared)),
     )
 
 
@@ -171,20 +169,18 @@ def _shared(
     """Return the places of all runs, by task in the suite's order."""
     for run, found in zip(runs, episodes, strict=True):
         if not found:
-            records = [record for record in run.results.records if record.variant == MAIN]
-            failed = sum(record.error is not None for record in records)
             raise UserError(
                 f"{run.label} ({run.results.folder}) has no value of {measure.name}: of "
-                f"{plural(count_planned(run.results), 'cell')} {len(records)} finished and "
-                f"{failed} failed; the command that began it goes on with it"
+                f"{plural(run.planned, 'cell')} {len(run.finished)} finished and "
+                f"{run.failed} failed; the command that began it goes on with it"
             )
     shared = set.intersection(*(set(found) for found in episodes))
     if not shared:
-        grids = "; ".join(
+        grids = [
             f"{run.label} has {_grid(list(found))}"
             for run, found in zip(runs, episodes, strict=True)
-        )
-        raise UserError(f"the runs have no cell (task, camera, seed) in common: {grids}")
+        ]
+        raise UserError(f"the runs have no cell (task, camera, seed) in common: {few(grids)}")
     order = {task: number for number, task in enumerate(runs[0].results.tasks)}
     return sorted(shared, key=lambda place: (order.get(place[0], -1), str(place[1]), place[2]))
 
@@ -194,11 +190,6 @@ def _grid(places: Sequence[Place]) -> str:
     names = [list(dict.fromkeys(map(str, column))) for column in columns]
     named = zip(("tasks", "cameras", "seeds"), names, strict=True)
     return " / ".join(f"{kind} {few(found)}" for kind, found in named if found != ["None"])
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _label(runs: Sequence[LabelledRun], task: str) -> str:
@@ -217,6 +208,7 @@ def _figures(
     def against(ours: Scores) -> Against:
         return Against(
             difference(ours, scores[0], binary=binary),
+            p_value(ours, scores[0]),
             probability_of_improvement(ours, scores[0], higher_is_better=higher),
             *outcomes(ours, scores[0], higher_is_better=higher),
         )
@@ -229,53 +221,3 @@ def _figures(
         )
         for number, ours in enumerate(scores)
     )
-
-
-def _by_task(places: Iterable[Place]) -> dict[str, list[Place]]:
-    tasks: dict[str, list[Place]] = {}
-    for place in places:
-        tasks.setdefault(place[0], []).append(place)
-    return tasks
-
-
-def _notes(
-    runs: Sequence[LabelledRun],
-    measure: Measure,
-    episodes: Sequence[Mapping[Place, Record]],
-    shared: Sequence[Place],
-) -> Iterator[str]:
-    for run, found in zip(runs, episodes, strict=True):
-        yield from _gaps(run, measure, found)
-    places, tasks = set(shared), _by_task(shared)
-    for run, found in zip(runs, episodes, strict=True):
-        left = _by_task(place for place in found if place not in places)
-        count = sum(map(len, left.values()))
-        whole = [task for task in left if task not in tasks]
-        if count:
-            yield (
-                f"{run.label}: {count} of {plural(len(found), 'cell')} left out, as not every run "
-                f"has them{f' (all of {few(whole)})' if whole else ''}"
-            )
-    for one, other in same_evaluations(runs):
-        yield f"{one} and {other} are the same encoder with the same settings"
-    by_runs: dict[str, list[str]] = {}
-    for section, labels in unknown_settings(runs).items():
-        by_runs.setdefault(few(labels), []).append(section)
-    for labels_text, sections in by_runs.items():
-        yield f"{labels_text}: made without the settings {', '.join(sections)}, which others have"
-
-
-def _gaps(run: LabelledRun, measure: Measure, found: Mapping[Place, Record]) -> Iterator[str]:
-    """Yield what a run lacks."""
-    results = run.results
-    records = [record for record in results.records if record.variant == MAIN]
-    planned, failed = count_planned(results), sum(r.error is not None for r in records)
-    if len(records) < planned:
-        yield f"{run.label}: {len(records)} of {plural(planned, 'cell')} finished so far"
-    if failed:
-        yield f"{run.label}: {plural(failed, 'cell')} failed"
-    if lacking := len(records) - failed - len(found):
-        yield f"{run.label}: {plural(lacking, 'cell')} without a value of {measure.name}"
-    if results.unreadable:
-        lines = plural(results.unreadable, "line")
-        yield f"{run.label}: {lines} of records.jsonl could not be read"

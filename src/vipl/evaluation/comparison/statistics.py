@@ -26,6 +26,7 @@ from vipl.evaluation.statistics import (
 Scores: TypeAlias = Sequence[Values]
 """The episodes' values of each task: M arrays [N_m], N_m >= 1, finite."""
 
+_EXACT = 13  # pairs, of which all signs are tried
 _TRIMMED = 0.25  # from each end
 
 
@@ -91,6 +92,34 @@ def difference(ours: Scores, theirs: Scores, *, binary: bool) -> Interval:
     if binary and len(values) > 1 and np.ptp(values) == 0:
         return _newcombe(values[0], _flat(ours)[0], _flat(theirs)[0])
     return _told(bootstrap_mean(values, strata=strata, binary=False))
+
+
+def p_value(ours: Scores, theirs: Scores, *, seed: int = 0) -> float:
+    """Return the two-sided p of a sign-flip test of `difference` (Fisher, 1935, section 21).
+
+    If the two runs were alike, each pair's difference could as well have the other sign: p is how
+    often signs at random bring the mean over tasks as far from 0. It is exact up to 13 pairs. It
+    keeps its level however few episodes there are, as bootstrap intervals do not.
+
+    Args:
+        ours: Of one run.
+        theirs: Of another, the same episodes in the same order.
+        seed: Of the signs.
+    """
+    pairs = [one - other for one, other in zip(ours, theirs, strict=True)]
+    parts = np.concatenate([pair / (len(pair) * len(pairs)) for pair in pairs])
+    parts = parts[parts != 0]
+    observed = abs(parts.sum()) * (1 - 1e-9)
+    if len(parts) <= _EXACT:
+        signs = 1 - 2 * (np.arange(2 ** len(parts))[:, None] >> np.arange(len(parts)) & 1)
+        return float((abs(signs @ parts) >= observed).mean())
+    rng = np.random.default_rng(seed)
+
+    def flipped(count: int) -> Values:
+        return np.asarray((1 - 2 * rng.integers(2, size=(count, len(parts)))) @ parts)
+
+    (draws,) = _draws(flipped, size=len(parts))
+    return float((1 + (abs(draws) >= observed).sum()) / (1 + len(draws)))
 
 
 def outcomes(ours: Scores, theirs: Scores, *, higher_is_better: bool) -> tuple[int, int, int]:

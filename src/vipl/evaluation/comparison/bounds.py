@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vipl.evaluation.compare_runs import LabelledRun, Place
-from vipl.evaluation.compare_statistics import mean
+from vipl.evaluation.comparison.runs import LabelledRun, Place
+from vipl.evaluation.comparison.statistics import mean
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.report_data import Measure, plural
 from vipl.evaluation.results import Record

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,6 +40,22 @@ class LabelledRun:
         """Return the records of the encoder under test that have a finite value of a metric."""
         records = self.results.of(MAIN)
         return {place_of(r): r for r in records if metric_of(r, metric) is not None}
+
+    @cached_property
+    def finished(self) -> list[Record]:
+        """Records of the encoder under test, failed ones included."""
+        return [record for record in self.results.records if record.variant == MAIN]
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return sum(record.error is not None for record in self.finished)
+
+    @property
+    def planned(self) -> int:
+        """How many cells of the encoder under test the run is to have."""
+        planned: Mapping[str, int] = self.results.run.get("cells") or {}
+        return planned.get(MAIN, 0)
 
     @property
     def suite(self) -> str:
@@ -211,9 +228,3 @@ def _near(path: Path) -> str:
         return f": did you mean {' or '.join(str(missing.parent / name) for name in found)}?"
     shown = [name for name in names if not name.startswith(".")][:5]
     return f": {missing.parent} holds {', '.join(shown)}" if shown else ""
-
-
-def count_planned(results: Results) -> int:
-    """Return how many cells of the encoder under test the run is to have."""
-    planned: Mapping[str, int] = results.run.get("cells") or {}
-    return planned.get(MAIN, 0)

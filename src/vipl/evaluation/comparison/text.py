@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from vipl.evaluation.compare_figures import MIN_CELLS, Comparison
+from vipl.evaluation.comparison.figures import MIN_CELLS, Comparison
 from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
 from vipl.evaluation.statistics import Interval
 
@@ -38,6 +38,11 @@ def chance(interval: Interval, *, separator: str = " ") -> str:
     if interval.low is not None and interval.high is not None:
         limits = f"[{percent(interval.low, unit=False)}, {percent(interval.high, unit=False)}]"
     return separator.join(filter(None, (percent(interval.mean), limits)))
+
+
+def probability(value: float) -> str:
+    """Return a p in two digits."""
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
 
 
 def title(comparison: Comparison) -> str:
@@ -81,7 +86,7 @@ def _against(comparison: Comparison, baseline: str) -> str:
     ]
     if unknown := groups.get(None):
         parts.append(f"{_some(unknown)} {_are(unknown)} not told apart from {baseline}")
-    return f"{'; '.join(parts)} (95% interval of the paired difference)."
+    return f"{'; '.join(parts)} (sign-flip test of the paired differences, 5%)."
 
 
 def _some(names: Sequence[str]) -> str:

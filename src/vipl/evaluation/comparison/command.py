@@ -8,9 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vipl.evaluation.compare_figures import Comparison, Figures, compare
-from vipl.evaluation.compare_runs import read_runs
-from vipl.evaluation.compare_text import ARROWS, chance, full, signed, title, verdict
+from vipl.evaluation.comparison.figures import Against, Comparison, Figures, compare
+from vipl.evaluation.comparison.runs import read_runs
+from vipl.evaluation.comparison.text import (
+    ARROWS,
+    chance,
+    full,
+    probability,
+    signed,
+    title,
+    verdict,
+)
+from vipl.evaluation.report_data import Measure
 from vipl.evaluation.statistics import Interval
 from vipl.files import write_csv
 
@@ -29,10 +38,10 @@ def run(args: argparse.Namespace) -> None:
     """Compare, write what is asked for, and print."""
     comparison = compare(read_runs(args.runs), args.metric)
     if args.out is not None:  # first: a reader such as `head` may end the command while it prints
-        from vipl.evaluation import compare_page
+        from vipl.evaluation.comparison import page
 
         write_csv(args.out / CSV_FILE, _COLUMNS, rows(comparison))
-        compare_page.write(comparison, args.out / PAGE_FILE)
+        page.write(comparison, args.out / PAGE_FILE)
     console = Console(highlight=False, markup=False)
     show(comparison, console)
     if args.out is not None:
@@ -60,6 +69,7 @@ def _statistics(
         yield "interquartile_mean", None, astuple(figures.middle)
     if figures.against is not None:
         yield "difference", baseline, astuple(figures.against.difference)
+        yield "p_value", baseline, (figures.against.p, None, None, figures.mean.n)
         yield "probability_of_improvement", baseline, astuple(figures.against.improvement)
         for name in ("better", "equal", "worse"):
             count = getattr(figures.against, name)
@@ -89,8 +99,11 @@ def _overall_table(comparison: Comparison) -> Table:
     table = Table(caption=_caption(baseline), caption_justify="left", show_lines=True)
     table.add_column("run", overflow="fold", min_width=12)
     for name in (
-        f"mean {arrow}", f"middle half {arrow}", f"difference{unit}", "probability\nof better",
-    ):  # fmt: skip
+        f"mean {arrow}",
+        f"interquartile\nmean {arrow}",
+        f"difference{unit}",
+        "probability of\nimprovement",
+    ):
         table.add_column(name, justify="right", overflow="fold", min_width=8)
     for label, figures in zip(comparison.labels, comparison.overall, strict=True):
         against = figures.against
@@ -98,7 +111,7 @@ def _overall_table(comparison: Comparison) -> Table:
             Text(label),
             full(measure, figures.mean, separator="\n"),
             full(measure, figures.middle, separator="\n") if figures.middle else "",
-            signed(measure, against.difference, separator="\n") if against else "baseline",
+            _difference(measure, against) if against else "baseline",
             chance(against.improvement, separator="\n") if against else "",
         )
     for bound in comparison.bounds:
@@ -106,10 +119,14 @@ def _overall_table(comparison: Comparison) -> Table:
     return table
 
 
+def _difference(measure: Measure, against: Against) -> str:
+    return f"{signed(measure, against.difference, separator=chr(10))}\np {probability(against.p)}"
+
+
 def _caption(baseline: str) -> Text:
     return Text(
         "In brackets: 95% bootstrap intervals over episodes. The last two columns: against "
-        f"{baseline}."
+        f"{baseline}; p: of a sign-flip test of the paired differences."
     )
 
 

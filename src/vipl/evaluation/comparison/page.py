@@ -4,10 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vipl.evaluation.compare_figures import Against, Comparison, Figures
-from vipl.evaluation.compare_runs import count_planned
-from vipl.evaluation.compare_text import chance, full, signed, title, verdict
-from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.comparison.figures import Against, Comparison, Figures
+from vipl.evaluation.comparison.text import chance, full, probability, signed, title, verdict
 from vipl.evaluation.pages import render_page, write_page
 from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
 from vipl.evaluation.report_plots import Axis, rate_axis, value_axis
@@ -191,7 +189,8 @@ def _drawn(measure: Measure, one: Interval) -> Interval:
 
 
 def _counts(against: Against) -> str:
-    return f"better {against.better}, equal {against.equal}, worse {against.worse}"
+    counts = f"better {against.better}, equal {against.equal}, worse {against.worse}"
+    return f"{counts}; p {probability(against.p)}"
 
 
 def _numbered(
@@ -255,13 +254,12 @@ def _origin(comparison: Comparison, number: int) -> Origin:
     run = comparison.runs[number]
     about, results = run.results.run, run.results
     encoder = about.get("encoder", {})
-    finished = sum(record.variant == MAIN for record in results.records)
     facts = {
         "folder": str(results.folder),
         "encoder": encoder.get("source"),
         "encoder sha256": encoder.get("sha256"),
         "protocol": about.get("protocol"),
-        "cells": f"{finished} of {count_planned(results)} finished, {comparison.cells} compared",
+        "cells": f"{len(run.finished)} of {run.planned} finished, {comparison.cells} compared",
         "started": about.get("created"),
         "vipl": about.get("packages", {}).get("vipl"),
         "command": about.get("command"),
