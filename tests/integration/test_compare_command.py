@@ -103,6 +103,34 @@ def test_the_table_is_that_of_the_shared_cells(runs, capsys):
     assert [row["run"] for row in rows if row["kind"] == "oracle"] == ["oracle (true state)"]
 
 
+def test_controls_that_differ_are_told_apart(runs):
+    """The oracle, by how far it is from the goal: of every cell with the other planner."""
+    path = Path("planner", "records.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        record["metrics"]["error"] += 1
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert (
+        main(["compare", "a=a", "b", "planner=planner", "--metric", "error", "--out", "out"]) == 0
+    )
+    means = {r["run"]: float(r["estimate"]) for r in table() if r["kind"] == "oracle"}
+    first, other = "oracle (true state) of a, random-test_vit", "oracle (true state) of planner"
+    assert set(means) == {first, other}
+    alone = means[first]
+    assert means[other] == pytest.approx(alone + 1)
+    for number in range(3):  # three more that differ
+        shutil.copytree("planner", f"more{number}")
+        for record in records:
+            record["metrics"]["error"] += 1
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        Path(f"more{number}", "records.jsonl").write_text(text)
+    all_runs = ["a=a", "planner=planner", "more0", "more1", "more2"]
+    assert main(["compare", *all_runs, "--metric", "error", "--out", "out"]) == 0
+    means = {r["run"]: float(r["estimate"]) for r in table() if r["kind"] == "oracle"}
+    # They have 0, 1, 2, 3 and 4 more than the first.
+    assert means == {"oracle (true state), mean of 5": pytest.approx(alone + 2)}
+
+
 def test_the_screen_says_what_was_compared(runs, capsys):
     assert main(["compare", "a=a", "b", "other=planner"]) == 0
     shown = capsys.readouterr().out

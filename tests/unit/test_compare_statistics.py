@@ -1,5 +1,6 @@
 """The figures of a comparison, against direct loops, published values and cases that are known."""
 
+import itertools
 import random
 
 import numpy as np
@@ -170,3 +171,16 @@ def test_the_sign_flip_test_is_that_of_scipy(pair):
         assert p_value([a], [b]) == pytest.approx(expected.pvalue, abs=0.01 if count > 13 else 1e-9)
     assert p_value([np.arange(1.0, 7)], [np.zeros(6)]) == 2 / 2**6
     assert p_value([ours], [ours]) == 1
+
+
+def test_the_sign_flip_test_weighs_tasks_alike():
+    two, three, *_, six = uneven(7)
+    pairs = [two - 20, three - 20, six - 20]
+    observed = abs(np.mean([task.mean() for task in pairs]))
+    far = 0
+    for signs in itertools.product((-1, 1), repeat=11):
+        flipped, rest = [], iter(signs)
+        for task in pairs:
+            flipped.append(np.mean([next(rest) * value for value in task]))
+        far += abs(np.mean(flipped)) >= observed - 1e-9
+    assert p_value(pairs, [np.zeros(len(task)) for task in pairs]) == far / 2**11

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vipl.evaluation.comparison.notes import few
 from vipl.evaluation.comparison.runs import LabelledRun, Place
 from vipl.evaluation.comparison.statistics import mean
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.report_data import Measure, plural
 from vipl.evaluation.results import Record
 from vipl.evaluation.statistics import Interval, metric_of, place_of
+
+_MAX_GROUPS = 3  # of runs that differ in a control
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ def find_bounds(
     """Yield the controls of the runs on the shared cells, each once.
 
     Runs may differ in a control: another planner has another oracle, another network another
-    untrained one. Then a cell's value is the mean over the runs that have it. A control that is
-    among the compared runs itself is left out.
+    untrained one. Each is there once for the runs that agree on it; where that makes too many, a
+    cell's value is the mean over them. A control that is among the compared runs is left out.
 
     Args:
         runs: That are compared.
@@ -45,19 +48,45 @@ def find_bounds(
     compared = {record.key for run in runs for record in run.results.of(MAIN)}
     tasks = list(dict.fromkeys(task for task, _, _ in shared))
     for variant in (ORACLE, RANDOM):
-        found = [_records(run, variant, measure, shared) for run in runs]
-        others = [
-            records for records in found if any(r.key not in compared for r in records.values())
-        ]
-        values: dict[Place, list[float]] = {}
-        for records in others:
-            for place, record in records.items():
-                values.setdefault(place, []).append(record.metrics[measure.name])
-        if values:
-            name = runs[0].results.variant_label(variant)
-            if any(len(set(several)) > 1 for several in values.values()):
-                name += f", mean of {len(others)} runs"
-            yield _bound(variant, name, values, measure, tasks)
+        found = {run.label: _records(run, variant, measure, shared) for run in runs}
+        groups: list[_Group] = []
+        for label, records in found.items():
+            if any(record.key not in compared for record in records.values()):
+                values = {place: r.metrics[measure.name] for place, r in records.items()}
+                _add(groups, _Group([label], values))
+        name = runs[0].results.variant_label(variant)
+        if len(groups) > _MAX_GROUPS:
+            groups, name = [_mean(groups)], f"{name}, mean of {len(groups)}"
+        for group in groups:
+            text = name if len(groups) == 1 else f"{name} of {few(group.labels)}"
+            yield _bound(variant, text, group.values, measure, tasks)
+
+
+@dataclass
+class _Group:
+    """Runs that agree on a control, and its values."""
+
+    labels: list[str]
+    values: dict[Place, float]
+
+
+def _add(groups: list[_Group], new: _Group) -> None:
+    """Add a run to the first group that has no other value of any cell, or as a group."""
+    for group in groups:
+        if all(group.values.get(place, value) == value for place, value in new.values.items()):
+            group.labels += new.labels
+            group.values.update(new.values)
+            return
+    groups.append(new)
+
+
+def _mean(groups: Sequence[_Group]) -> _Group:
+    places = dict.fromkeys(place for group in groups for place in group.values)
+    values = {
+        place: float(np.mean([g.values[place] for g in groups if place in g.values]))
+        for place in places
+    }
+    return _Group([], values)
 
 
 def _records(
@@ -75,15 +104,11 @@ def _records(
 
 
 def _bound(
-    variant: str,
-    name: str,
-    values: Mapping[Place, Sequence[float]],
-    measure: Measure,
-    tasks: Sequence[str],
+    variant: str, name: str, values: Mapping[Place, float], measure: Measure, tasks: Sequence[str]
 ) -> Bound:
     scores: dict[str, list[float]] = {}
-    for place, several in values.items():
-        scores.setdefault(place[0], []).append(float(np.mean(several)))
+    for place, value in values.items():
+        scores.setdefault(place[0], []).append(value)
     if len(scores) < len(tasks):
         name += f" ({len(scores)} of {plural(len(tasks), 'task')})"
     arrays = [np.array(of_task) for of_task in scores.values()]
