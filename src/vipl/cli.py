@@ -65,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_fit, add_bench, add_eval, add_manifest, add_prepare, add_encoder_commands):
+    for add in (
+        add_fit, add_bench, add_eval, add_compare, add_manifest, add_prepare, add_encoder_commands,
+    ):  # fmt: skip
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
         add_plugin(commands, plugin)
@@ -194,6 +196,25 @@ def add_eval(commands: Commands) -> None:
         "--help", "-h", action="store_true", help="show this and every key, and stop"
     )
     parser.set_defaults(run=lazily("vipl.evaluation.command", "run"), parser=parser, overrides=[])
+
+
+def add_compare(commands: Commands) -> None:
+    """Add `vipl compare`."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare the encoders of several evaluations, over the cells that all of them have",
+        description="Compare evaluations of one suite, over the cells that all of them have. The "
+        "first is what the others are measured against.",
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="a folder that `vipl eval` wrote, or its records.jsonl; [LABEL=]RUN",
+    )  # fmt: skip
+    parser.add_argument("--metric", metavar="M", help="one of the suite's (its first)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write compare.csv and compare.html there too"
+    )
+    parser.set_defaults(run=lazily("vipl.evaluation.comparison.command", "run"))
 
 
 def _raise(reason: str) -> Callable[[argparse.Namespace], None]:

@@ -4,7 +4,6 @@ Shapes: T frames of a video, H x W pixels, D embedding size.
 """
 
 import argparse
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
@@ -22,7 +21,7 @@ from vipl.data.isolation import DecoderProcess
 from vipl.data.video import VideoError
 from vipl.data.video_inputs import OpenVideo, find
 from vipl.errors import UserError
-from vipl.files import write_atomically
+from vipl.files import write_csv
 from vipl.models import Encoder, load_encoder
 from vipl.plots import STRIP_FRAMES, plot_comparison
 
@@ -116,22 +115,12 @@ def curves_of(
 
 def _write_distances(path: Path, times: NDArray[np.int64], curves: Mapping[str, Distances]) -> None:
     rows = zip(times.tolist(), *(d.tolist() for d in curves.values()), strict=True)
-    _write_rows(path, ("frame", *curves), rows)
+    write_csv(path, ("frame", *curves), rows)
 
 
 def _write_table(path: Path, rows: Sequence[tuple[str, str, int, CurveMetrics]]) -> None:
     header = ("video", "encoder", "frames", *(field.name for field in fields(CurveMetrics)))
-    _write_rows(path, header, [(*row[:3], *astuple(row[3])) for row in rows])
-
-
-def _write_rows(path: Path, header: Sequence[str], rows: object) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            writer.writerows(rows)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    write_csv(path, header, [(*row[:3], *astuple(row[3])) for row in rows])
 
 
 def _print_table(

@@ -1,8 +1,9 @@
 """Writing files so that nobody ever sees half of one, and folders that one process writes to."""
 
+import csv
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -40,6 +41,18 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table by `write_atomically`; None is an empty cell."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            writer.writerows(rows)
+
+    write_atomically(path, write)
 
 
 def clear_temporaries(folder: Path) -> None:

@@ -44,6 +44,10 @@ def test_importing_vipl_is_cheap():
         ("import vipl.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
         ("import vipl.embed.command", ("pytorch_lightning", "mujoco", "gymnasium")),
         ("import vipl.data.isolation", ("torch",)),
+        (
+            "import vipl.evaluation.comparison.command",
+            ("torch", "mujoco", "gymnasium", "vipl_evaluators"),
+        ),
         ("import vipl_evaluators.frankakitchen.render", ("torch",)),
         ("import vipl_evaluators.videos", ("mujoco", "gymnasium", "pytorch_lightning")),
     ],

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.models.encoder import Encoder
+if TYPE_CHECKING:  # it brings torch, which results are read without
+    from vipl.models.encoder import Encoder
 
 MAIN = "main"
 ORACLE = "oracle"
@@ -153,7 +154,7 @@ class Evaluator(ABC):
         """
 
     @abstractmethod
-    def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
+    def run_cell(self, cell: Cell, encoder: "Encoder | None", rng: np.random.Generator) -> Outcome:
         """Run one cell, under `torch.inference_mode`, in a process that may run others after it.
 
         Args:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from vipl._version import __version__
 from vipl.evaluation import report_learning, report_success, report_traces
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
+from vipl.evaluation.pages import render_page, write_page
 from vipl.evaluation.report_data import Measure, Results, join, plural, read_results
 from vipl.evaluation.report_samples import samples
 from vipl.evaluation.report_videos import videos
@@ -49,24 +47,16 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     summary = json.dumps(results.summary, indent=2, allow_nan=False) + "\n"
     write_atomically(folder / SUMMARY_FILE, lambda path: path.write_text(summary))
-    page = render(results)
     report = folder / REPORT_FILE
-    # "replace": an error's text may hold what UTF-8 cannot.
-    write_atomically(report, lambda path: path.write_bytes(page.encode("utf-8", "replace")))
+    write_page(report, render(results))
     return report
 
 
 def render(results: Results) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("vipl.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     parts = _sampled_parts(results) if results.sampled else _control_parts(results)
-    return environment.get_template("report.html.jinja").render(
+    return render_page(
+        "report.html.jinja",
         results=results,
         run=results.run,
         primary=results.primary,
@@ -77,7 +67,6 @@ def render(results: Results) -> str:
         max_failures=_MAX_FAILURES,
         made=how_it_was_made(results),
         config=json.dumps(results.run.get("config", {}), indent=2, ensure_ascii=False),
-        version=__version__,
         **parts,
     )
 

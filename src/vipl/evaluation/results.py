@@ -163,7 +163,7 @@ def checkpoint_path(key: str) -> str:
 
 def default_run_id(run: Mapping[str, Any]) -> str:
     """Return a name for a run's folder: the same for the same run, another for another."""
-    text = json.dumps(_compared(run), sort_keys=True)
+    text = json.dumps(identifying_settings(run), sort_keys=True)
     setting = run["config"].get("setting")
     how = setting if isinstance(setting, str) else run["protocol"]
     return f"{run['encoder']['label']}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -181,10 +181,10 @@ def claim_run_file(folder: Path, run: Mapping[str, Any]) -> None:
         write_atomically(path, lambda temporary: temporary.write_text(text))
         return
     try:
-        there = _compared(json.loads(path.read_text()))
+        there = identifying_settings(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a run that can be read: choose another --run-id") from error
-    here = _compared(run)
+    here = identifying_settings(run)
     differences = [
         f"{name} is {json.dumps(there.get(name))} there and {json.dumps(here.get(name))} here"
         for name in sorted({*there, *here})
@@ -227,8 +227,8 @@ def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record
     return replace(record, variant=cell.variant, video=video)
 
 
-def _compared(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two runs must share to be one, flat."""
+def identifying_settings(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two runs must share to be one, flat: `planner.samples` is one key."""
     config = {key: value for key, value in run["config"].items() if key not in _NOT_COMPARED}
     return {
         "suite": f"{run['suite']['name']}-v{run['suite']['version']}",

@@ -18,9 +18,8 @@ Values: TypeAlias = NDArray[np.float64]
 CONFIDENCE = 0.95
 NO_CAMERA = "none"
 SUCCESS = "success"
-
-_RESAMPLES = 9999
-_BATCH_VALUES = 4_000_000  # resampled at a time: 32 MB
+RESAMPLES = 9999
+BATCH_VALUES = 4_000_000  # resampled at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -278,8 +277,8 @@ def _percentiles(
     result = stats.bootstrap(
         samples,
         statistic,
-        n_resamples=_RESAMPLES,
-        batch=max(1, _BATCH_VALUES // sum(map(len, samples))),
+        n_resamples=RESAMPLES,
+        batch=max(1, BATCH_VALUES // sum(map(len, samples))),
         vectorized=True,
         paired=paired,
         confidence_level=confidence,

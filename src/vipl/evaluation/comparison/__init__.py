@@ -1,0 +1,1 @@
+"""Evaluations side by side, over the cells that they share: `vipl compare`."""
