@@ -9,9 +9,13 @@ from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vipl.cli import main
+from vipl.evaluation.comparison.figures import compare
+from vipl.evaluation.comparison.runs import read_runs
+from vipl.evaluation.statistics import bootstrap_mean
 
 SUITE = "toy_suite.Toy-v3"
 
@@ -273,3 +277,17 @@ def test_what_cannot_be_compared_is_refused(runs, capsys):
     assert "rest (rest) has no value of success: of 18 cells 0 finished and 0 failed" in message
     Path("rest", "run.json").write_text("{")
     assert "rest/run.json is not JSON" in refusal("a", "rest")
+
+
+def test_tasks_that_are_a_sample_are_resampled(runs):
+    for name in ("a", "b"):
+        run = json.loads((runs / name / "run.json").read_text())
+        (runs / name / "run.json").write_text(json.dumps({**run, "sampled_tasks": True}))
+    found = compare(read_runs(["a", "b"]))
+    by_task: dict[str, list[float]] = {}
+    for record in map(json.loads, main_lines("a")):
+        by_task.setdefault(record["task"], []).append(record["metrics"][found.measure.name])
+    assert len(by_task) > 1
+    assert min(map(len, by_task.values())) > 1
+    expected = bootstrap_mean([float(np.mean(values)) for values in by_task.values()])
+    assert found.overall[0].mean == expected

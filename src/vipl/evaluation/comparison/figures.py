@@ -142,7 +142,11 @@ def compare(runs: Sequence[LabelledRun], metric: str | None = None) -> Compariso
         for task, places in by_task(shared).items()
     }
     higher = measure.higher_is_better
-    overall = [[tables[task][number] for task in tables] for number in range(len(runs))]
+    sampled = runs[0].results.sampled
+    overall = [
+        _by_resampled([table[number] for table in tables.values()], sampled)
+        for number in range(len(runs))
+    ]
     return Comparison(
         runs=tuple(runs),
         measure=measure,
@@ -190,6 +194,15 @@ def _grid(places: Sequence[Place]) -> str:
     names = [list(dict.fromkeys(map(str, column))) for column in columns]
     named = zip(("tasks", "cameras", "seeds"), names, strict=True)
     return " / ".join(f"{kind} {few(found)}" for kind, found in named if found != ["None"])
+
+
+def _by_resampled(tasks: Sequence[Values], sampled: bool) -> Scores:
+    """Return a run's values so that what is resampled stands in the innermost place.
+
+    That is the episodes of each task or, where the tasks are a sample themselves, tasks by their
+    means.
+    """
+    return [np.array([values.mean() for values in tasks])] if sampled else tasks
 
 
 def _label(runs: Sequence[LabelledRun], task: str) -> str:
