@@ -16,6 +16,9 @@ from vipl.names import choose
 Script: TypeAlias = Callable[[Floats], Floats]
 """A state [S] to an action [A] within [-1, 1]."""
 
+Beginning: TypeAlias = Callable[[np.random.Generator], tuple[Floats, Script]]
+"""Draws a state [S] to start from, and the script that solves the task from there."""
+
 Way: TypeAlias = tuple[Floats, Floats]
 """States [T + 1, S] and actions [T, A]."""
 
@@ -30,23 +33,24 @@ class Guide:
 
     Attributes:
         env: Of the task.
-        script: That solves it.
+        begin: Draws a start and a script.
         steps: After which it is given up.
         more_steps: To go on for once it is solved.
     """
 
     env: ControlEnv
-    script: Script
+    begin: Beginning
     steps: int
     more_steps: int
 
-    def follow(self, start: Floats, *, noise: float = 0.0, rng: np.random.Generator) -> Way:
-        """Follow the script from a state [S] until the task has been solved for a while."""
+    def follow(self, rng: np.random.Generator, *, noise: float = 0.0) -> Way:
+        """Follow a script from a start until the task has been solved for a while."""
+        start, script = self.begin(rng)
         states: list[Floats] = [start]
         actions: list[Floats] = []
         left = self.more_steps
         while len(actions) < self.steps and left > 0:
-            action = self.script(states[-1])
+            action = script(states[-1])
             if noise:
                 action = np.clip(action + rng.normal(scale=noise, size=len(action)), -1, 1)
             states.append(self.env.step(states[-1][None], action[None])[0])
@@ -58,7 +62,7 @@ class Guide:
 def make_trajectories(
     guide: Guide, quality: str, number: int, *, task: str, seed: int = 0
 ) -> list[tuple[str, Floats, Floats]]:
-    """Make trajectories of a task, each from another of its environment's starts.
+    """Make trajectories of a task, each from another start.
 
     Args:
         guide: To follow.
@@ -87,7 +91,7 @@ def make_trajectories(
 
 def _expert(guide: Guide, rng: np.random.Generator) -> Way:
     for _ in range(_TRIALS):
-        states, actions = guide.follow(guide.env.start_states(1, rng)[0], rng=rng)
+        states, actions = guide.follow(rng)
         if guide.env.is_success(states[-1]):
             return states, actions
     raise UserError(
@@ -97,7 +101,7 @@ def _expert(guide: Guide, rng: np.random.Generator) -> Way:
 
 
 def _noisy(guide: Guide, rng: np.random.Generator) -> Way:
-    return guide.follow(guide.env.start_states(1, rng)[0], noise=_NOISE, rng=rng)
+    return guide.follow(rng, noise=_NOISE)
 
 
 def _half(guide: Guide, rng: np.random.Generator) -> Way:
@@ -112,9 +116,8 @@ def _half(guide: Guide, rng: np.random.Generator) -> Way:
 
 
 def _wandering(guide: Guide, rng: np.random.Generator) -> Way:
-    start = guide.env.start_states(1, rng)[0]
-    _, actions = guide.follow(start, rng=rng)
-    return _wander(guide, start, len(actions), rng)
+    states, actions = guide.follow(rng)
+    return _wander(guide, states[0], len(actions), rng)
 
 
 def _wander(guide: Guide, start: Floats, steps: int, rng: np.random.Generator) -> Way:

@@ -13,9 +13,19 @@ _GIVEN_UP_STEPS = 300
 _MORE_STEPS = 8
 
 
-def make_guide(env: SawyerEnv) -> Guide:
-    """Return how the environment's task is solved: by the package's script."""
-    return Guide(env, _script(env), _GIVEN_UP_STEPS, _MORE_STEPS)
+def make_guide(env: SawyerEnv, *, anywhere: bool = True) -> Guide:
+    """Return how the environment's task is solved: by the package's script.
+
+    Args:
+        env: Of the task.
+        anywhere: Begin wherever the package may put things, else at the usual start.
+    """
+    script = _script(env)
+
+    def begin(rng: np.random.Generator) -> tuple[Floats, Script]:
+        return (env.start_states(1, rng)[0] if anywhere else env.start_state()), script
+
+    return Guide(env, begin, _GIVEN_UP_STEPS, _MORE_STEPS)
 
 
 def _script(env: SawyerEnv) -> Script:
