@@ -1,11 +1,10 @@
 """The MuJoCo model with the three cameras of the VIP paper."""
 
-import importlib.util
 from pathlib import Path
 
 import mujoco
 
-from vipl.errors import UserError
+from vipl_evaluators.packages import package_folder
 
 CAMERAS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float, float]]] = {
     # Fitted to three published 256 x 256 frames of the paper's simulator, by matching about 200
@@ -28,10 +27,7 @@ def model_path() -> Path:
     Raises:
         UserError: If the package is not installed.
     """
-    spec = importlib.util.find_spec("gymnasium_robotics")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("gymnasium-robotics is not installed: pip install gymnasium-robotics")
-    package = Path(next(iter(spec.submodule_search_locations)))
+    package = package_folder("gymnasium_robotics", install="pip install gymnasium-robotics")
     assets = package / "envs" / "assets" / "kitchen_franka" / "kitchen_assets"
     return assets / "kitchen_env_model.xml"
 

@@ -4,8 +4,9 @@ Shapes: S size of the full physics state, A actions, N sampled plans, H steps, P
 """
 
 import weakref
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.opengl import make_context
 
-_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
+_PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
+_CONTROLS = mujoco.mjtState.mjSTATE_CTRL.value
+_MOCAP = mujoco.mjtState.mjSTATE_MOCAP_POS.value | mujoco.mjtState.mjSTATE_MOCAP_QUAT.value
 
 
 class MujocoEnv(ControlEnv):
@@ -30,7 +33,15 @@ class MujocoEnv(ControlEnv):
         shadows: Whether shadows and reflections are drawn; in software they cost ten times as
             much as all the rest.
         threads: That roll out plans; more change the speed, not the states.
+
+    Attributes:
+        inputs_in_state: Whether a state ends with the controls and the poses of mocap bodies that
+            were held while it came about. Needed where a robot is moved by a mocap body, whose
+            next pose depends on its last, and where things that a task puts in different places
+            are mocap bodies.
     """
+
+    inputs_in_state: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,7 +61,12 @@ class MujocoEnv(ControlEnv):
         self.image_size = image_size
         self.fps_hz = 1 / (steps_per_action * self.model.opt.timestep)
         self.action_size = self.model.nu
-        self.state_size = mujoco.mj_stateSize(self.model, _STATE)
+        self._inputs = _CONTROLS | _MOCAP if self.inputs_in_state else _CONTROLS
+        self._bits = _PHYSICS | self._inputs if self.inputs_in_state else _PHYSICS
+        # MuJoCo puts what plugins remember behind the inputs; nothing here expects it there.
+        assert not (self.inputs_in_state and self.model.npluginstate)
+        self._physics_size = mujoco.mj_stateSize(self.model, _PHYSICS)
+        self.state_size = mujoco.mj_stateSize(self.model, self._bits)
         self._shadows = shadows
         self._workers = [mujoco.MjData(self.model) for _ in range(max(threads, 1))]
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
@@ -68,6 +84,20 @@ class MujocoEnv(ControlEnv):
         low, high = self.model.actuator_ctrlrange.T
         return np.asarray(low + (actions + 1) / 2 * (high - low))
 
+    def mocap(self, states: Floats, actions: Floats) -> Floats:
+        """Return the mocap bodies' poses during actions: by default, they stay where they are.
+
+        It is asked for where `inputs_in_state` is true.
+
+        Args:
+            states: [N, S], when the action begins.
+            actions: [N, A], within [-1, 1].
+
+        Returns:
+            [N, 7 M]: the positions of all M bodies, then their quaternions.
+        """
+        return states[:, self._physics_size + self.model.nu :]
+
     def start_state(self) -> Floats:
         """Return the state [S] in which the task begins: by default the model's own."""
         return self.state()
@@ -82,14 +112,14 @@ class MujocoEnv(ControlEnv):
         return self.get_state(self.data)
 
     def get_state(self, data: mujoco.MjData) -> Floats:
-        """Return the full physics state [S] of simulation data."""
+        """Return the full state [S] of simulation data."""
         state = np.empty(self.state_size)
-        mujoco.mj_getState(self.model, data, state, _STATE)
+        mujoco.mj_getState(self.model, data, state, self._bits)
         return state
 
     def set_state(self, data: mujoco.MjData, state: Floats) -> None:
-        """Set the full physics state [S] of simulation data, and what follows from it."""
-        mujoco.mj_setState(self.model, data, state, _STATE)
+        """Set the full state [S] of simulation data, and what follows from it."""
+        mujoco.mj_setState(self.model, data, state, self._bits)
         mujoco.mj_forward(self.model, data)
 
     def qpos(self, states: Floats) -> Floats:
@@ -119,9 +149,19 @@ class MujocoEnv(ControlEnv):
 
     def step(self, states: Floats, actions: Floats) -> Floats:
         """Return the states [N, S] after one action [N, A] each; threads share them out."""
-        controls = self.controls(states, np.clip(actions, -1, 1))
-        held = np.repeat(controls[:, None], self.steps_per_action, axis=1)
-        every_step, _ = self._rollout.rollout(self.model, self._workers, states, held)
+        actions = np.clip(actions, -1, 1)
+        inputs = self.controls(states, actions)
+        if self.inputs_in_state:
+            inputs = np.concatenate([inputs, self.mocap(states, actions)], axis=1)
+        every_step, _ = self._rollout.rollout(
+            self.model,
+            self._workers,
+            states[:, : self._physics_size],
+            np.repeat(inputs[:, None], self.steps_per_action, axis=1),
+            control_spec=self._inputs,
+        )
+        if self.inputs_in_state:
+            return np.concatenate([every_step[:, -1], inputs], axis=1)
         return np.ascontiguousarray(every_step[:, -1])
 
     def observe(self, states: Floats) -> Floats:
@@ -131,13 +171,22 @@ class MujocoEnv(ControlEnv):
     def site_positions(self, states: Floats, site: str) -> Floats:
         """Return a site's position in the world, float64 [..., 3], in states [..., S]."""
         index = self.model.site(site).id
-        flat = self.qpos(states).reshape(-1, self.model.nq)
-        positions = np.empty((len(flat), 3))
-        for row, qpos in enumerate(flat):
-            self.data.qpos[:] = qpos
+        return self.measure(states, lambda data: data.site_xpos[index])
+
+    def measure(self, states: Floats, read: Callable[[mujoco.MjData], Any]) -> Floats:
+        """Return what a function reads off each of states [..., S]: float64 [..., K].
+
+        Args:
+            states: To set, one after another.
+            read: Gets simulation data in which the poses of bodies, geoms and sites are right;
+                returns K numbers.
+        """
+        values = []
+        for state in states.reshape(-1, self.state_size):
+            mujoco.mj_setState(self.model, self.data, state, self._bits)
             mujoco.mj_kinematics(self.model, self.data)
-            positions[row] = self.data.site_xpos[index]
-        return positions.reshape(*states.shape[:-1], 3)
+            values.append(np.array(read(self.data), dtype=np.float64))
+        return np.array(values).reshape(*states.shape[:-1], -1)
 
     def render(self, states: Floats, camera: str) -> NDArray[np.uint8]:
         """Return pictures, uint8 [N, P, P, 3], of states [N, S].
@@ -147,7 +196,7 @@ class MujocoEnv(ControlEnv):
         """
         pictures = np.empty((len(states), self.image_size, self.image_size, 3), dtype=np.uint8)
         for picture, state in zip(pictures, states, strict=True):
-            mujoco.mj_setState(self.model, self.data, state, _STATE)
+            mujoco.mj_setState(self.model, self.data, state, self._bits)
             self._renderer.draw(self.data, camera, picture)
         return pictures
 
