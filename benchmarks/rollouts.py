@@ -2,7 +2,8 @@
 
 `python -m benchmarks.rollouts` runs a policy with random weights on FrankaKitchen, from the same
 states, in turn, several times over: every episode by itself, with one picture through the encoder a
-step, and all of them step by step together, with one batch. Both render with the same renderer.
+step, and all of them step by step together, with one batch. Both render with the same renderer;
+together, a process a core draws a share of the pictures.
 
 `ratio` is episodes a minute together over one after the other. `parts` is the share of the time
 that physics, rendering, and embedding take in each.
@@ -49,10 +50,11 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of physics, and processes")
     parser.add_argument("--pairs", type=int, default=3)
     args = parser.parse_args()
     choose_backend()
-    env = KitchenEnv(TASKS["sdoor_open"], image_size=args.image_size)
+    env = KitchenEnv(TASKS["sdoor_open"], image_size=args.image_size, threads=args.threads)
     encoder = load_encoder(args.encoder)
     view = View(env, "left_cam", encoder)
     starts = env.start_states(args.episodes, np.random.default_rng(0))

@@ -3,7 +3,6 @@
 Shapes: S size of the full physics state, A actions, N sampled plans, H steps, P pixels a side.
 """
 
-import weakref
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,8 +13,9 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
-from vipl.control.opengl import make_context
+from vipl.control.renderer import Renderer, RendererProcesses, Scene
 
+_MIN_SHARE = 4  # pictures, for which a process is worth asking
 _PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
 _CONTROLS = mujoco.mjtState.mjSTATE_CTRL.value
 _MOCAP = mujoco.mjtState.mjSTATE_MOCAP_POS.value | mujoco.mjtState.mjSTATE_MOCAP_QUAT.value
@@ -32,7 +32,8 @@ class MujocoEnv(ControlEnv):
         offsamples: Samples a pixel against jagged edges; 0 is the fastest.
         shadows: Whether shadows and reflections are drawn; in software they cost ten times as
             much as all the rest.
-        threads: That roll out plans; more change the speed, not the states.
+        threads: That roll out plans, and processes that render; more change the speed, neither
+            states nor pictures.
 
     Attributes:
         inputs_in_state: Whether a state ends with the controls and the poses of mocap bodies that
@@ -68,6 +69,7 @@ class MujocoEnv(ControlEnv):
         self._physics_size = mujoco.mj_stateSize(self.model, _PHYSICS)
         self.state_size = mujoco.mj_stateSize(self.model, self._bits)
         self._shadows = shadows
+        self._threads = threads
         self._workers = [mujoco.MjData(self.model) for _ in range(max(threads, 1))]
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
 
@@ -194,57 +196,24 @@ class MujocoEnv(ControlEnv):
         Raises:
             UserError: If there is no OpenGL to render with.
         """
-        pictures = np.empty((len(states), self.image_size, self.image_size, 3), dtype=np.uint8)
-        for picture, state in zip(pictures, states, strict=True):
-            mujoco.mj_setState(self.model, self.data, state, self._bits)
-            self._renderer.draw(self.data, camera, picture)
-        return pictures
+        shared = self._threads > 1 and len(states) >= _MIN_SHARE * self._threads
+        return (self._renderers if shared else self._renderer).render(states, camera)
 
     @cached_property
-    def _renderer(self) -> "_Renderer":
-        return _Renderer(self.model, self.image_size, shadows=self._shadows)
+    def _renderer(self) -> Renderer:
+        return Renderer(self._scene)
+
+    @cached_property
+    def _renderers(self) -> RendererProcesses:
+        return RendererProcesses(self._scene, self._renderer, number=self._threads)
+
+    @property
+    def _scene(self) -> Scene:
+        return Scene(self.model, self._bits, self.image_size, self._shadows)
 
     def close(self) -> None:
-        """Free the OpenGL context and the threads."""
+        """Free the OpenGL context, the threads and the processes."""
         self._rollout.close()
-        if "_renderer" in self.__dict__:
-            self._renderer.close()
-            del self.__dict__["_renderer"]
-
-
-class _Renderer:
-    """An OpenGL context with one model's meshes in it."""
-
-    def __init__(self, model: mujoco.MjModel, size: int, *, shadows: bool) -> None:
-        self._model = model
-        self._context = make_context(size=size)
-        self._resources = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
-        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            self._scene.flags[flag] = shadows
-        self._option = mujoco.MjvOption()
-        self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._viewport = mujoco.MjrRect(0, 0, size, size)
-        # At the interpreter's exit too, while OpenGL still answers.
-        self.close = weakref.finalize(self, _free, self._resources, self._context)
-
-    def draw(self, data: mujoco.MjData, camera: str, picture: NDArray[np.uint8]) -> None:
-        mujoco.mj_kinematics(self._model, data)
-        mujoco.mj_comPos(self._model, data)
-        mujoco.mj_camlight(self._model, data)
-        self._camera.fixedcamid = self._model.camera(camera).id
-        mujoco.mjv_updateScene(
-            self._model, data, self._option, None, self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL, self._scene,
-        )  # fmt: skip
-        self._context.make_current()
-        mujoco.mjr_render(self._viewport, self._scene, self._resources)
-        mujoco.mjr_readPixels(picture, None, self._viewport, self._resources)
-        picture[:] = picture[::-1].copy()  # OpenGL counts rows from below
-
-
-def _free(resources: mujoco.MjrContext, context: Any) -> None:
-    resources.free()
-    context.free()
+        for name in ("_renderers", "_renderer"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()

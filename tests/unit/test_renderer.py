@@ -1,0 +1,43 @@
+"""Pictures by several processes: the same as by one, and what happens when one dies."""
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.tasks import TASKS
+
+
+@pytest.fixture(autouse=True)
+def _opengl():
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def test_processes_draw_what_one_does_and_leave_none_behind():
+    before = set(multiprocessing.active_children())
+    alone = KitchenEnv(TASKS["sdoor_open"], image_size=16)
+    several = KitchenEnv(TASKS["sdoor_open"], image_size=16, threads=2)
+    states = alone.start_states(9, np.random.default_rng(0))
+    expected = alone.render(states, "left_cam")
+    assert len(np.unique(expected.reshape(9, -1), axis=0)) > 1
+    few = several.render(states[:2], "left_cam")  # not worth asking for help
+    assert np.array_equal(few, expected[:2])
+    assert set(multiprocessing.active_children()) == before
+    assert np.array_equal(several.render(states, "left_cam"), expected)
+    (helper,) = set(multiprocessing.active_children()) - before
+    os.kill(helper.pid, signal.SIGKILL)
+    helper.join()
+    with pytest.raises(RuntimeError, match="a process that renders died"):
+        several.render(states, "left_cam")
+    assert np.array_equal(several.render(states, "right_cam"), alone.render(states, "right_cam"))
+    several.close()
+    assert set(multiprocessing.active_children()) == before
+    alone.close()
