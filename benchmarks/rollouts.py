@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of physics, and processes")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="of physics, and processes"
+    )
     parser.add_argument("--pairs", type=int, default=3)
     args = parser.parse_args()
     choose_backend()

@@ -118,7 +118,7 @@ def task_table(results: Results) -> TaskTable:
     """Return the table of tasks by cameras, with the columns of the controls that were run."""
     cameras = results.cameras if len(results.cameras) > 1 else []
     controls = [variant for variant in (ORACLE, RANDOM) if results.has(variant)]
-    whole = "all cameras" if cameras else "all episodes"
+    whole = "all cameras" if cameras else f"all {results.unit}s"
     rows = {task: _entries(results, task, cameras, controls) for task in (*results.tasks, None)}
     spread = _spread(results, [entry["mean"] for entries in rows.values() for entry in entries])
 
@@ -230,7 +230,7 @@ def _mark(results: Results, entry: Mapping[str, Any], spread: tuple[float, float
     detail = measure.full(entry) if measure.binary else measure.interval(entry)
     if entry["failed"]:
         detail = " \N{MIDDLE DOT} ".join(filter(None, (detail, failed)))
-    title = f"mean {measure.full(entry)} over {plural(entry['n'], 'episode')}"
+    title = f"mean {measure.full(entry)} over {plural(entry['n'], measure.unit)}"
     worst, best = spread
     strength = (entry["mean"] - worst) / (best - worst) if best != worst else 0.0
     return Mark(text, detail, title, round(strength, 3))
