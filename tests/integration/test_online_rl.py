@@ -81,3 +81,15 @@ def test_the_report_shows_how_policies_learnt(tmp_path, encoder):
 def test_a_control_of_another_protocol_is_refused(tmp_path, encoder, capsys):
     assert evaluate(tmp_path, encoder, "controls=[sparse_reward]", "protocol=trajopt") == 2
     assert "the control sparse_reward goes with protocol=online_rl" in capsys.readouterr().err
+
+
+def test_settings_of_other_protocols_do_not_matter(tmp_path, capsys):
+    planned = ["protocol=trajopt", "tasks=[left]", "planner.samples=4"]
+    assert evaluate(tmp_path, "oracle", *planned) == 0
+    assert evaluate(tmp_path, "oracle", *planned, "online.steps=7", "policy.steps=7") == 0
+    assert len(records(tmp_path)) == 1
+    changed = [*planned, "dataset.trajectories=2", "--run-id=other"]
+    assert evaluate(tmp_path, "oracle", *changed) == 0
+    assert "(reused from it)" in capsys.readouterr().out
+    assert evaluate(tmp_path, "oracle", *planned, "planner.samples=5") == 2
+    assert "planner.samples is 4 there and 5 here" in capsys.readouterr().err

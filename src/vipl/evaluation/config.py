@@ -3,6 +3,7 @@
 import json
 import warnings
 from argparse import SUPPRESS, ArgumentError
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +81,16 @@ class Settings:
     def config(self) -> Config:
         """The whole configuration, as it is given to `vipl eval`."""
         return {**asdict(self.options), **self.arguments}
+
+    @property
+    def heeded_arguments(self) -> Config:
+        """Those of the arguments that bear on the protocol."""
+        return {name: v for name, v in self.arguments.items() if name not in self.unheeded}
+
+    @property
+    def unheeded(self) -> Sequence[str]:
+        """Names of the others."""
+        return self.suite.cls.unheeded.get(self.protocol, ())
 
     @property
     def encoder(self) -> str:

@@ -97,6 +97,12 @@ class ControlEvaluator(Evaluator):
         IMITATION: "clone trajectories",
         ONLINE_RL: "learn by acting, rewarded by the change of embedding distance",
     }
+    unheeded: ClassVar[Mapping[str, Sequence[str]]] = {
+        TRAJOPT: ("dataset", "policy", "online"),
+        OFFLINE_RL: ("planner", "online"),
+        IMITATION: ("planner", "online"),
+        ONLINE_RL: ("planner", "dataset", "policy"),
+    }
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",

@@ -105,6 +105,8 @@ class Evaluator(ABC):
         higher_is_better: Every metric, and its direction; the first is the one that tables show.
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
+        unheeded: Protocol to the arguments of `__init__` that do not bear on it; records do not
+            depend on them.
         unit: What reports call one run of a task.
         sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
             set: then an interval says how much the mean would vary with other tasks, and reports
@@ -118,6 +120,7 @@ class Evaluator(ABC):
     higher_is_better: ClassVar[Mapping[str, bool]]
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
+    unheeded: ClassVar[Mapping[str, Sequence[str]]] = {}
     unit: ClassVar[str] = "episode"
     sampled_tasks: ClassVar[bool] = False
     threads: int = 1

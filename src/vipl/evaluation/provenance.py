@@ -61,6 +61,7 @@ def describe_run(
         "unit": cls.unit,
         "sampled_tasks": cls.sampled_tasks,
         "inputs": dict(evaluator.inputs()),
+        "unheeded": list(settings.unheeded),
         "encoder": {
             "source": encoder.source,
             "label": encoder.label,

@@ -229,7 +229,8 @@ def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record
 
 def identifying_settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what two runs must share to be one, flat: `planner.samples` is one key."""
-    config = {key: value for key, value in run["config"].items() if key not in _NOT_COMPARED}
+    ignored = _NOT_COMPARED.union(run.get("unheeded", ()))
+    config = {key: value for key, value in run["config"].items() if key not in ignored}
     return {
         "suite": f"{run['suite']['name']}-v{run['suite']['version']}",
         "encoder": run["encoder"]["identity"],

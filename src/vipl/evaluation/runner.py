@@ -116,7 +116,7 @@ class _Evaluation:
         common: dict[str, Any] = {
             "suite": suite.name,
             "version": suite.cls.version,
-            "arguments": settings.arguments,
+            "arguments": settings.heeded_arguments,
             "mujoco": installed_version("mujoco"),
         }
         if inputs := dict(evaluator.inputs()):
