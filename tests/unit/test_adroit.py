@@ -82,7 +82,8 @@ def test_a_demonstration_does_the_same_in_the_packages_pen(pen: PenEnv) -> None:
     target = pen.measure(demo.states[:1], lambda data: data.body("target").xquat)[0]
     theirs, rewards = packages_pen(target), []
     for action, state in zip(demo.actions, demo.states[1:], strict=True):
-        _, reward, _, _, info = theirs.step(action)
+        seen, reward, _, _, info = theirs.step(action)
+        np.testing.assert_allclose(pen.observe(state), seen, atol=1e-4)
         rewards.append(reward)
         assert info["success"] == pen.is_success(state)
         np.testing.assert_allclose(pen.qpos(state), theirs.data.qpos, atol=1e-6)
@@ -100,7 +101,8 @@ def test_the_script_does_the_same_in_the_packages_relocate(relocate: RelocateEnv
     reach = np.linalg.norm(palm - ball, axis=-1)
     ours = relocate.true_reward(states[1:])
     for step, (action, state) in enumerate(zip(actions, states[1:], strict=True)):
-        _, reward, _, _, info = theirs.step(action)
+        seen, reward, _, _, info = theirs.step(action)
+        np.testing.assert_allclose(relocate.observe(state), seen, atol=1e-4)
         assert info["success"] == relocate.is_success(state)
         np.testing.assert_allclose(relocate.qpos(state), theirs.data.qpos + shift, atol=1e-4)
         # The first version's reward has the sign of reaching wrong.

@@ -17,6 +17,7 @@ from vipl.evaluation.policy_learning import Dataset
 from vipl_evaluators.metaworld.environment import SawyerEnv
 from vipl_evaluators.metaworld.evaluator import MetaWorld
 from vipl_evaluators.metaworld.scene import CAMERAS
+from vipl_evaluators.metaworld.script import make_guide
 from vipl_evaluators.metaworld.tasks import TASKS, Task
 
 pytestmark = pytest.mark.skipif(
@@ -106,6 +107,14 @@ def test_the_goal_solves_the_task(env: SawyerEnv) -> None:
         "object_error": 0,
         "hand_error": 0,
     }
+
+
+def test_errors_are_seen_from_the_target(drawer: SawyerEnv) -> None:
+    guide = make_guide(drawer)
+    (one, _), (other, _) = (guide.follow(np.random.default_rng(seed)) for seed in range(2))
+    apart = drawer.pose_errors(one[-1:], other[-1])["object_error"]
+    assert apart < 0.01
+    assert np.ptp([drawer.scene(way[-1]).thing[0] for way in (one, other)]) > 0.02
 
 
 def test_starts_are_where_the_package_may_put_things(env: SawyerEnv) -> None:

@@ -88,15 +88,6 @@ class HandEnv(MujocoEnv):
         """Return the positions of the hand's joints, and of the arm's where it moves, [..., P]."""
         return np.asarray(self.qpos(states)[..., : self._own_joints])
 
-    def observe(self, states: Floats) -> Floats:
-        """Return positions, velocities and the target's pose [..., nq + nv + 7]."""
-        poses = states[..., self._physics_size + self.model.nu :]
-        where = 3 * self._target + np.arange(3)
-        turned = 3 * self.model.nmocap + 4 * self._target + np.arange(4)
-        return np.concatenate(
-            [self.qpos(states), self.qvel(states), poses[..., where], poses[..., turned]], axis=-1
-        )
-
 
 class PenEnv(HandEnv):
     """Turn a pen in the hand until it points as a second pen, the target, does.
@@ -111,20 +102,32 @@ class PenEnv(HandEnv):
         """Turn the target."""
         data.mocap_quat[self._target] = _quaternion(*place)
 
+    def _poses(self, states: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return where the pen is and is to be, how it points and is to point: [..., 3] each."""
+
+        def read(data: mujoco.MjData) -> Floats:
+            ways = [
+                data.site(f"{pen}_top").xpos - data.site(f"{pen}_bottom").xpos
+                for pen in ("object", "target")
+            ]
+            ways = [way / np.linalg.norm(way) for way in ways]
+            return np.concatenate([data.body("Object").xpos, data.site("eps_ball").xpos, *ways])
+
+        place, wanted, way, wanted_way = np.split(self.measure(states, read), 4, axis=-1)
+        return place, wanted, way, wanted_way
+
+    def observe(self, states: Floats) -> Floats:
+        """Return gymnasium-robotics' observation [..., 45]."""
+        place, wanted, way, wanted_way = self._poses(states)
+        turning = self.qvel(states)[..., -_OBJECT_JOINTS:]
+        parts = place, turning, way, wanted_way, place - wanted, way - wanted_way
+        return np.concatenate([self.proprioception(states), *parts], axis=-1)
+
     def _numbers(self, states: Floats) -> tuple[Floats, Floats, Floats]:
         """Return distance to the middle of the hand, alignment with the target, and height."""
-
-        def read(data: mujoco.MjData) -> list[float]:
-            ends = [data.site(f"{pen}_{end}").xpos for pen in ("object", "target")
-                    for end in ("top", "bottom")]  # fmt: skip
-            pen, target = ends[0] - ends[1], ends[2] - ends[3]
-            position = data.body("Object").xpos
-            distance = np.linalg.norm(position - data.site("eps_ball").xpos)
-            alignment = pen @ target / np.linalg.norm(pen) / np.linalg.norm(target)
-            return [distance, alignment, position[2]]
-
-        distance, alignment, height = np.moveaxis(self.measure(states, read), -1, 0)
-        return distance, alignment, height
+        place, wanted, way, wanted_way = self._poses(states)
+        distance = np.linalg.norm(place - wanted, axis=-1)
+        return distance, (way * wanted_way).sum(axis=-1), place[..., 2]
 
     def true_reward(self, states: Floats) -> Floats:
         """Return gymnasium-robotics' dense reward: alignment minus distance, and steps."""
@@ -168,6 +171,12 @@ class RelocateEnv(HandEnv):
 
         palm, ball, target = np.split(self.measure(states, read), 3, axis=-1)
         return palm, ball, target
+
+    def observe(self, states: Floats) -> Floats:
+        """Return gymnasium-robotics' observation [..., 39]."""
+        palm, ball, target = self.positions(states)
+        parts = palm - ball, palm - target, ball - target
+        return np.concatenate([self.proprioception(states), *parts], axis=-1)
 
     def true_reward(self, states: Floats) -> Floats:
         """Return the dense reward that gymnasium-robotics documents: reach, lift, carry, arrive."""

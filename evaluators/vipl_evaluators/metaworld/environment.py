@@ -141,12 +141,14 @@ class SawyerEnv(MujocoEnv):
     def pose_errors(self, states: Floats, goal: Floats) -> Mapping[str, Floats]:
         """Return how far object and hand are from where they are at the goal: metres [T] each.
 
-        The object is the ring, the cube, the button, the drawer's handle or the nail.
+        Both are seen from the target, which may be elsewhere than the goal's. The object is the
+        ring, the cube, the button, the drawer's handle or the nail.
         """
         scene, end = self.scene(states), self.scene(goal)
+        moved = scene.target - end.target
         return {
-            "object_error": np.linalg.norm(scene.other - end.other, axis=-1),
-            "hand_error": np.linalg.norm(scene.hand - end.hand, axis=-1),
+            "object_error": np.linalg.norm(scene.other - end.other - moved, axis=-1),
+            "hand_error": np.linalg.norm(scene.hand - end.hand - moved, axis=-1),
         }
 
     def proprioception(self, states: Floats) -> Floats:

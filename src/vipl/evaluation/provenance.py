@@ -18,7 +18,9 @@ from vipl.evaluation.encoders import EncoderSpec
 from vipl.evaluation.evaluator import Cell, Evaluator
 from vipl.evaluation.results import FORMAT, FORMAT_VERSION
 
-_PACKAGES = ("vipl", "torch", "torchvision", "timm", "numpy", "mujoco", "gymnasium-robotics")
+_PACKAGES = (
+    "vipl", "torch", "torchvision", "timm", "numpy", "mujoco", "gymnasium-robotics", "metaworld",
+)  # fmt: skip
 
 
 def describe_run(
