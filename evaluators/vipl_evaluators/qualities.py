@@ -1,8 +1,9 @@
-"""Trajectories of a chosen quality, from any script that solves a task.
+"""Trajectories of a chosen quality, from anything that solves a task.
 
 Shapes: T steps, S state size, A actions.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -27,9 +28,39 @@ _HELD_STEPS = 12  # wandering: for how long an action is kept
 _TRIALS = 10  # for each trajectory that is to be solved
 
 
+class Guide(ABC):
+    """How a task is solved, and how time is wasted on it.
+
+    Attributes:
+        env: Of the task.
+    """
+
+    env: ControlEnv
+
+    @abstractmethod
+    def follow(self, rng: np.random.Generator, *, noise: float = 0.0) -> Way:
+        """Do what solves the task, from a start that is drawn.
+
+        Args:
+            rng: Of the start, and of noise.
+            noise: Standard deviation of what is added to every action.
+        """
+
+    def begin_wandering(self, rng: np.random.Generator) -> tuple[Floats, int]:
+        """Draw a start [S], and for how many steps to wander from there."""
+        states, actions = self.follow(rng)
+        return states[0], len(actions)
+
+    def wander(self, start: Floats, steps: int, rng: np.random.Generator) -> Way:
+        """Do one thing after another from a state [S], for no reason."""
+        drawn = rng.uniform(-1, 1, size=(steps // _HELD_STEPS + 1, self.env.action_size))
+        actions = np.repeat(drawn, _HELD_STEPS, axis=0)[:steps]
+        return np.concatenate([start[None], self.env.rollout(start, actions[None])[0]]), actions
+
+
 @dataclass(frozen=True)
-class Guide:
-    """How a task is solved.
+class ScriptGuide(Guide):
+    """A task that a script solves.
 
     Attributes:
         env: Of the task.
@@ -67,7 +98,7 @@ def make_trajectories(
     Args:
         guide: To follow.
         quality: "expert": all solve it. "mixed": a third does, a third leaves off half-way and
-            wanders about, a third wanders from the start. "noisy": the script is followed with
+            wanders about, a third wanders from the start. "noisy": that is followed with
             noise on every action, to whatever end.
         number: Of trajectories.
         task: Its name.
@@ -77,7 +108,7 @@ def make_trajectories(
         Names such as "expert_00", states [T + 1, S] and actions [T, A].
 
     Raises:
-        UserError: If the quality is unknown, or the script does not solve the task.
+        UserError: If the quality is unknown, or what is followed does not solve the task.
     """
     choose("quality", [quality], _MAKERS)
     chosen = _MAKERS[quality]
@@ -95,8 +126,8 @@ def _expert(guide: Guide, rng: np.random.Generator) -> Way:
         if guide.env.is_success(states[-1]):
             return states, actions
     raise UserError(
-        f"the script solved the task from none of {_TRIALS} starts; with another MuJoCo than its "
-        "own, name trajectories by dataset.path"
+        f"none of {_TRIALS} tries solved the task; with another MuJoCo than the one that it was "
+        "tried with, name trajectories by dataset.path"
     )
 
 
@@ -108,7 +139,7 @@ def _half(guide: Guide, rng: np.random.Generator) -> Way:
     states, actions = _expert(guide, rng)
     solved = int(guide.env.is_success(states).argmax())
     left_at = int(rng.integers(solved // 3, max(solved - 2, solved // 3 + 1)))
-    more, more_actions = _wander(guide, states[left_at], len(actions) - left_at, rng)
+    more, more_actions = guide.wander(states[left_at], len(actions) - left_at, rng)
     return (
         np.concatenate([states[:left_at], more]),
         np.concatenate([actions[:left_at], more_actions]),
@@ -116,15 +147,7 @@ def _half(guide: Guide, rng: np.random.Generator) -> Way:
 
 
 def _wandering(guide: Guide, rng: np.random.Generator) -> Way:
-    states, actions = guide.follow(rng)
-    return _wander(guide, states[0], len(actions), rng)
-
-
-def _wander(guide: Guide, start: Floats, steps: int, rng: np.random.Generator) -> Way:
-    """Do one thing after another, for no reason."""
-    drawn = rng.uniform(-1, 1, size=(steps // _HELD_STEPS + 1, guide.env.action_size))
-    actions = np.repeat(drawn, _HELD_STEPS, axis=0)[:steps]
-    return np.concatenate([start[None], guide.env.rollout(start, actions[None])[0]]), actions
+    return guide.wander(*guide.begin_wandering(rng), rng)
 
 
 _MAKERS: dict[str, Sequence[Callable[[Guide, np.random.Generator], Way]]] = {
@@ -132,3 +155,5 @@ _MAKERS: dict[str, Sequence[Callable[[Guide, np.random.Generator], Way]]] = {
     "mixed": (_expert, _half, _wandering),
     "noisy": (_noisy,),
 }
+
+QUALITIES = tuple(_MAKERS)

@@ -77,12 +77,13 @@ def minari_set(tmp_path):
 def test_a_minari_data_set_gives_the_same_transitions(tmp_path, minari_set):
     from vipl.evaluation.minari_trajectories import load_trajectories
     from vipl_evaluators.frankakitchen.environment import KitchenEnv
-    from vipl_evaluators.frankakitchen.qualities import make_trajectories
+    from vipl_evaluators.frankakitchen.qualities import KitchenGuide
     from vipl_evaluators.frankakitchen.tasks import TASKS
+    from vipl_evaluators.qualities import make_trajectories
 
     env = KitchenEnv(TASKS["rdoor_close"], image_size=16)
     loaded = load_trajectories(str(minari_set), 3, env)
-    made = make_trajectories(env, "mixed", 3)
+    made = make_trajectories(KitchenGuide(env), "mixed", 3, task="rdoor_close")
     for trajectory, (_, states, actions) in zip(loaded, made, strict=True):
         assert np.allclose(trajectory.actions, actions)
         assert np.allclose(trajectory.observations, env.observe(states), atol=1e-9)

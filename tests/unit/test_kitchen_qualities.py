@@ -8,8 +8,9 @@ import pytest
 from vipl.cli import main
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
-from vipl_evaluators.frankakitchen.qualities import QUALITIES, make_trajectories
+from vipl_evaluators.frankakitchen.qualities import KitchenGuide
 from vipl_evaluators.frankakitchen.tasks import TASKS
+from vipl_evaluators.qualities import QUALITIES, make_trajectories
 
 
 @pytest.fixture(scope="module", params=["rdoor_close", "micro_open", "knob1_on"])
@@ -18,7 +19,7 @@ def env(request):
 
 
 def test_a_third_of_the_mixed_ones_solves_the_task(env):
-    made = make_trajectories(env, "mixed", 6)
+    made = make_trajectories(KitchenGuide(env), "mixed", 6, task=env.task.name)
     assert [name for name, *_ in made] == [
         "expert_00", "half_01", "wandering_02", "expert_03", "half_04", "wandering_05",
     ]  # fmt: skip
@@ -34,17 +35,23 @@ def test_a_third_of_the_mixed_ones_solves_the_task(env):
 
 def test_half_of_one_begins_as_an_expert_does():
     env = KitchenEnv(TASKS["rdoor_close"], image_size=16)
-    half = [way for name, *way in make_trajectories(env, "mixed", 12) if name.startswith("half")]
+    half = [
+        way
+        for name, *way in make_trajectories(KitchenGuide(env), "mixed", 12, task=env.task.name)
+        if name.startswith("half")
+    ]
     moved = [env.hand_to_handle(states)[[0, len(states) // 3]] for states, _ in half]
     assert np.mean([after < before for before, after in moved]) > 0.5
 
 
 def test_same_seed_same_trajectories():
     env = KitchenEnv(TASKS["rdoor_close"], image_size=16)
-    first, again = (make_trajectories(env, "noisy", 2) for _ in range(2))
+    first, again = (
+        make_trajectories(KitchenGuide(env), "noisy", 2, task=env.task.name) for _ in range(2)
+    )
     for (_, states, _), (_, others, _) in zip(first, again, strict=True):
         assert np.array_equal(states, others)
-    (_, other, _), *_ = make_trajectories(env, "noisy", 1, seed=1)
+    (_, other, _), *_ = make_trajectories(KitchenGuide(env), "noisy", 1, task=env.task.name, seed=1)
     assert not np.array_equal(other[0], first[0][1][0])
 
 

@@ -6,7 +6,7 @@ from vipl.control.environment import Floats
 from vipl_evaluators.adroit.carry import Carry
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import HandEnv, PenEnv, RelocateEnv
-from vipl_evaluators.qualities import Guide, Script
+from vipl_evaluators.qualities import Guide, Script, ScriptGuide
 
 _GIVEN_UP_STEPS = 300
 _MORE_STEPS = 8
@@ -32,7 +32,7 @@ def carry_guide(env: RelocateEnv, *, anywhere: bool = True) -> Guide:
     def begin(rng: np.random.Generator) -> tuple[Floats, Script]:
         return (env.start_states(1, rng)[0] if anywhere else env.start_state()), Carry(env)
 
-    return Guide(env, begin, _GIVEN_UP_STEPS, _MORE_STEPS)
+    return ScriptGuide(env, begin, _GIVEN_UP_STEPS, _MORE_STEPS)
 
 
 def _pen_guide(env: PenEnv) -> Guide:
@@ -49,4 +49,4 @@ def _pen_guide(env: PenEnv) -> Guide:
 
         return chosen.states[0], act
 
-    return Guide(env, begin, max(len(d.actions) for d in demonstrations), _MORE_STEPS)
+    return ScriptGuide(env, begin, max(len(d.actions) for d in demonstrations), _MORE_STEPS)

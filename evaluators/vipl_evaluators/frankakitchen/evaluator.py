@@ -10,9 +10,10 @@ from vipl.control.trajectories import Trajectory, from_states
 from vipl.evaluation.control import ControlEvaluator, Goal
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
-from vipl_evaluators.frankakitchen.qualities import make_trajectories
+from vipl_evaluators.frankakitchen.qualities import KitchenGuide
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
+from vipl_evaluators.qualities import make_trajectories
 
 
 class FrankaKitchen(ControlEvaluator):
@@ -45,7 +46,8 @@ class FrankaKitchen(ControlEvaluator):
     def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
         """Follow demonstrations as well as `dataset.quality` says."""
         assert isinstance(env, KitchenEnv)
-        made = make_trajectories(env, self.dataset.quality, self.dataset.trajectories)
+        wanted = self.dataset.quality, self.dataset.trajectories
+        made = make_trajectories(KitchenGuide(env), *wanted, task=task)
         return [from_states(env, f"{task}/{name}", *way) for name, *way in made]
 
     def goal(self, task: str, env: ControlEnv) -> Goal:

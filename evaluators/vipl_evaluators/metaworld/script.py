@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import Floats
 from vipl_evaluators.metaworld.environment import SawyerEnv
-from vipl_evaluators.qualities import Guide, Script
+from vipl_evaluators.qualities import Guide, Script, ScriptGuide
 
 _GIVEN_UP_STEPS = 300
 _MORE_STEPS = 8
@@ -25,7 +25,7 @@ def make_guide(env: SawyerEnv, *, anywhere: bool = True) -> Guide:
     def begin(rng: np.random.Generator) -> tuple[Floats, Script]:
         return (env.start_states(1, rng)[0] if anywhere else env.start_state()), script
 
-    return Guide(env, begin, _GIVEN_UP_STEPS, _MORE_STEPS)
+    return ScriptGuide(env, begin, _GIVEN_UP_STEPS, _MORE_STEPS)
 
 
 def _script(env: SawyerEnv) -> Script:
