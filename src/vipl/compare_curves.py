@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from vipl.console import Console
 from vipl.curves import CurveMetrics, Distances, curve_metrics, distances_to_last
 from vipl.data.isolation import DecoderProcess
 from vipl.data.video import VideoError

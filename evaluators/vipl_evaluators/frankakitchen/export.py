@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
-from rich.console import Console
 
+from vipl.console import Console
 from vipl.data.commands import progress
 from vipl.errors import UserError
 from vipl.names import choose

@@ -7,8 +7,8 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
+from vipl.console import Console
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, improve, next_mean, still_plan
 from vipl.errors import UserError

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
+from vipl.console import Console
 from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.names import choose

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-from rich.console import Console
 
+from vipl.console import Console
 from vipl.control.opengl import choose_backend
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video_writer import write_h264

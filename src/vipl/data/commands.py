@@ -9,10 +9,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pyarrow.compute as pc
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vipl.console import Console
 from vipl.data.arguments import SOURCES, settings_of
 from vipl.data.decoder_pool import probe_many
 from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder

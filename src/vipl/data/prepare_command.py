@@ -6,8 +6,7 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from rich.console import Console
-
+from vipl.console import Console
 from vipl.data.bad_clips import BadClip
 from vipl.data.commands import progress
 from vipl.data.decoder_pool import call_many

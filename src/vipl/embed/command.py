@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 import torch
-from rich.console import Console
 from rich.progress import Progress
 
+from vipl.console import Console
 from vipl.data.bad_clips import BadClip, write_bad_clips
 from vipl.data.closing_loader import default_workers
 from vipl.data.commands import progress

@@ -3,9 +3,8 @@
 import argparse
 import shlex
 
-from rich.console import Console
-
 from vipl.config import Config, compose
+from vipl.console import Console
 from vipl.errors import UserError
 from vipl.evaluation.config import HELP_COMMAND, make_parser, resolve, to_yaml
 from vipl.evaluation.registry import Listing, describe_suite, list_suites, load_suite

@@ -8,9 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from vipl.config import Config
+from vipl.console import Console
 from vipl.errors import UserError
 from vipl.evaluation.config import Settings, build_evaluator, resolve
 from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder

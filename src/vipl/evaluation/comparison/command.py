@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vipl.console import Console
 from vipl.evaluation.comparison.figures import Against, Comparison, Figures, compare
 from vipl.evaluation.comparison.runs import read_runs
 from vipl.evaluation.comparison.text import (

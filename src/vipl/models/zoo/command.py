@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import timm
-from rich.console import Console
 from rich.table import Table
 
+from vipl.console import Console
 from vipl.errors import UserError
 from vipl.models.checkpoint import load_encoder
 from vipl.models.zoo.build import known_weights

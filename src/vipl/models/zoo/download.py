@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from vipl._version import __version__
+from vipl.console import Console
 from vipl.errors import UserError
 from vipl.files import write_atomically
 
