@@ -185,43 +185,29 @@ class ControlEvaluator(Evaluator):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
         runs = {OFFLINE_RL: self._learn, IMITATION: self._learn, ONLINE_RL: self._practise}
         run = runs.get(cell.protocol, self._plan)
-        return run(cell, env, goal, encoder, rng)
-
-    def _plan(
-        self,
-        cell: Cell,
-        env: ControlEnv,
-        goal: Goal,
-        encoder: Encoder | None,
-        rng: np.random.Generator,
-    ) -> Outcome:
         assert cell.camera is not None
+        return run(cell, View(env, cell.camera, encoder), goal, rng)
+
+    def _plan(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        env = view.env
         start = goal.states[self._start_frame(env, goal)]
         reward, shown = None, goal.name
         score = trajopt.oracle_score(env)
-        if encoder is not None:
+        if view.encoder is not None:
             picture, shown = self._goal_picture(cell, env, goal)
-            reward = GoalReward(encoder, as_images(picture))
-            score = trajopt.visual_score(env, cell.camera, reward)
+            reward = GoalReward(view.encoder, as_images(picture))
+            score = trajopt.visual_score(env, view.camera, reward)
         states = trajopt.run_episode(
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
         )
-        return self._outcome(env, goal, states, env.render(states, cell.camera), reward, shown)
+        return self._outcome(env, goal, states, env.render(states, view.camera), reward, shown)
 
-    def _learn(
-        self,
-        cell: Cell,
-        env: ControlEnv,
-        goal: Goal,
-        encoder: Encoder | None,
-        rng: np.random.Generator,
-    ) -> Outcome:
-        assert cell.camera is not None
+    def _learn(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         picture, shown = None, "the ends of the trajectories"
-        if encoder is not None and (cell.variant == RANDOM_GOAL or self.goal_image is not None):
-            picture, shown = self._goal_picture(cell, env, goal)
-        view = View(env, cell.camera, encoder)
-        trajectories = self._trajectories(cell.task, env)
+        other_goal = cell.variant == RANDOM_GOAL or self.goal_image is not None
+        if view.encoder is not None and other_goal:
+            picture, shown = self._goal_picture(cell, view.env, goal)
+        trajectories = self._trajectories(cell.task, view.env)
         data = make_data(view, trajectories, goal=picture, rendering=self._rendering(cell.task))
         weighted = cell.protocol == OFFLINE_RL
         final, progress = learn(
@@ -230,24 +216,15 @@ class ControlEvaluator(Evaluator):
         info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
         return outcome(view, final, progress, goal=goal.states[-1], info=info)
 
-    def _practise(
-        self,
-        cell: Cell,
-        env: ControlEnv,
-        goal: Goal,
-        encoder: Encoder | None,
-        rng: np.random.Generator,
-    ) -> Outcome:
-        assert cell.camera is not None
-        view = View(env, cell.camera, encoder)
+    def _practise(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         reward, shown = None, goal.name
-        if encoder is not None and cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
-            picture, shown = self._goal_picture(cell, env, goal)
-            reward = GoalReward(encoder, as_images(picture))
+        if view.encoder is not None and cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
+            picture, shown = self._goal_picture(cell, view.env, goal)
+            reward = GoalReward(view.encoder, as_images(picture))
         final, progress = practise(
             Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
             self.online,
-            self._starts(env, goal),
+            self._starts(view.env, goal),
             steps=self.steps,
             rng=rng,
             checkpoint=self.checkpoint,
