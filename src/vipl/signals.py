@@ -63,16 +63,19 @@ class StopRequest:
 
 
 @contextmanager
-def shielded() -> Iterator[None]:
+def shielded(signals: Iterable[signal.Signals] = GROUP_SIGNALS) -> Iterator[None]:
     """Let a process that is started inside the block never see the group's signals.
 
     It inherits the block. For processes that end when their parent closes a pipe, or that call
     `obey_parent_only`: a signal may come before they do.
+
+    Args:
+        signals: That it is not to see; SIGINT alone where the parent may end it by SIGTERM.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

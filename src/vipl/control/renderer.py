@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from vipl.control.environment import Floats
 from vipl.control.opengl import choose_backend, make_context
+from vipl.signals import shielded
 
 Images = NDArray[np.uint8]
 
@@ -140,11 +141,8 @@ def _start(scene: Scene) -> tuple[Any, connection.Connection[Any, Any]]:
     # Ctrl-C reaches the whole group, and this process decides: the other inherits the block. The
     # tracker, which `start` would start, takes the block away.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with shielded({signal.SIGINT}):
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return process, pipe
 

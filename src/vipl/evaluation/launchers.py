@@ -18,6 +18,8 @@ from multiprocessing import connection, get_context, parent_process, resource_tr
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from vipl.signals import shielded
+
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell
     from vipl.evaluation.worker import Failed, Finished, Work
@@ -183,11 +185,8 @@ class _Process:
         # Ctrl-C reaches the whole group, and this process decides: a worker inherits the block.
         # The tracker, which `start` would start, takes the block away.
         resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with shielded({signal.SIGINT}):
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.send(work)
 
