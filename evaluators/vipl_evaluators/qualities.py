@@ -6,13 +6,17 @@ Shapes: T steps, S state size, A actions.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from vipl.control.environment import ControlEnv, Floats
+from vipl.control.trajectories import Trajectory, from_states
 from vipl.errors import UserError
 from vipl.names import choose
+
+if TYPE_CHECKING:
+    from vipl.evaluation.policy_learning import Dataset
 
 Script: TypeAlias = Callable[[Floats], Floats]
 """A state [S] to an action [A] within [-1, 1]."""
@@ -118,6 +122,12 @@ def make_trajectories(
         maker = chosen[index % len(chosen)]
         made.append((f"{maker.__name__.strip('_')}_{index:02d}", *maker(guide, rng)))
     return made
+
+
+def follow(guide: Guide, dataset: "Dataset", *, task: str) -> list[Trajectory]:
+    """Make the trajectories that a data set of the suite's own is to hold."""
+    made = make_trajectories(guide, dataset.quality, dataset.trajectories, task=task)
+    return [from_states(guide.env, f"{task}/{name}", *way) for name, *way in made]
 
 
 def _expert(guide: Guide, rng: np.random.Generator) -> Way:

@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from vipl.control.environment import ControlEnv
-from vipl.control.trajectories import Trajectory, from_states
+from vipl.control.trajectories import Trajectory
 from vipl.evaluation.control import ControlEvaluator, Goal
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import ENVIRONMENTS, HandEnv, RelocateEnv
 from vipl_evaluators.adroit.scene import CAMERAS, model_path
 from vipl_evaluators.adroit.script import carry_guide, make_guide
-from vipl_evaluators.qualities import make_trajectories
+from vipl_evaluators.qualities import follow
 
 
 class Adroit(ControlEvaluator):
@@ -52,9 +52,7 @@ class Adroit(ControlEvaluator):
     def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
         """Follow the script, or the pen's demonstrations, as well as `dataset.quality` says."""
         assert isinstance(env, HandEnv)
-        wanted = self.dataset.quality, self.dataset.trajectories
-        made = make_trajectories(make_guide(env), *wanted, task=task)
-        return [from_states(env, f"{task}/{name}", *way) for name, *way in made]
+        return follow(make_guide(env), self.dataset, task=task)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first demonstration, or what the script does from the usual start."""

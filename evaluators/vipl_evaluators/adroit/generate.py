@@ -6,13 +6,14 @@ The first begins at the usual start, the others where the package's draws put th
 """
 
 import argparse
-from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from vipl.control.environment import Floats
-from vipl.control.mppi import Planner, improve, next_mean, still_plan
+from vipl.control.mppi import Planner
+from vipl.control.planning import oracle_score, plan_steps
 from vipl.errors import UserError
 from vipl_evaluators.adroit.demonstrations import write_demonstration
 from vipl_evaluators.adroit.environment import PenEnv
@@ -64,20 +65,15 @@ def solve(
     """Plan until the task has been solved for some steps on end; None where it is not."""
     states: list[Floats] = [start]
     actions: list[Floats] = []
-    plan, held = still_plan(planner, env.action_size), 0
-    while len(actions) < steps:
-        plan = improve(plan, partial(_score, env, states[-1]), planner, rng)
-        states.append(env.step(states[-1][None], plan[:1])[0])
-        actions.append(plan[0])
-        plan = next_mean(plan, planner)
-        held = held + 1 if env.is_success(states[-1]) else 0
+    held = 0
+    planned = plan_steps(env, start, oracle_score(env), planner=planner, rng=rng)
+    for action, state in islice(planned, steps):
+        states.append(state)
+        actions.append(action)
+        held = held + 1 if env.is_success(state) else 0
         if held == _HELD_STEPS:
             return np.array(states), np.array(actions)
     return None
-
-
-def _score(env: PenEnv, state: Floats, plans: Floats) -> Floats:
-    return np.asarray(env.true_reward(env.rollout(state, plans)).sum(axis=1))
 
 
 def main() -> None:

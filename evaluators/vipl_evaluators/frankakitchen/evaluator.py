@@ -6,14 +6,14 @@ from typing import ClassVar
 import numpy as np
 
 from vipl.control.environment import ControlEnv
-from vipl.control.trajectories import Trajectory, from_states
+from vipl.control.trajectories import Trajectory
 from vipl.evaluation.control import ControlEvaluator, Goal
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.qualities import KitchenGuide
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
-from vipl_evaluators.qualities import make_trajectories
+from vipl_evaluators.qualities import follow
 
 
 class FrankaKitchen(ControlEvaluator):
@@ -46,9 +46,7 @@ class FrankaKitchen(ControlEvaluator):
     def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
         """Follow demonstrations as well as `dataset.quality` says."""
         assert isinstance(env, KitchenEnv)
-        wanted = self.dataset.quality, self.dataset.trajectories
-        made = make_trajectories(KitchenGuide(env), *wanted, task=task)
-        return [from_states(env, f"{task}/{name}", *way) for name, *way in made]
+        return follow(KitchenGuide(env), self.dataset, task=task)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first held-out demonstration from the usual start."""

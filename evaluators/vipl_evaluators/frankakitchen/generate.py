@@ -10,7 +10,8 @@ import numpy as np
 
 from vipl.console import Console
 from vipl.control.environment import Floats
-from vipl.control.mppi import Planner, improve, next_mean, still_plan
+from vipl.control.mppi import Planner
+from vipl.control.planning import oracle_score, plan_steps
 from vipl.errors import UserError
 from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import (
@@ -317,16 +318,13 @@ def solve(
     """
     states: list[Floats] = [start]
     actions: list[Floats] = []
-    plan, last = still_plan(planner, env.action_size), steps
-    while len(actions) < last:
-        state = states[-1]
-        plan = improve(plan, partial(_score, env, state), planner, rng)
-        states.append(env.rollout(state, plan[None, :1])[0, 0])
-        actions.append(plan[0])
-        plan = next_mean(plan, planner)
-        if last == steps and env.is_success(states[-1]):
+    last = steps
+    for action, state in plan_steps(env, start, oracle_score(env), planner=planner, rng=rng):
+        states.append(state)
+        actions.append(action)
+        if last == steps and env.is_success(state):
             last = len(actions) + _MORE_STEPS
-        if env.object_error(states[-1]) < _CLOSE_ENOUGH:
+        if env.object_error(state) < _CLOSE_ENOUGH or len(actions) >= last:
             break
     trajectory = np.array(states)
     solved = env.is_success(trajectory)
@@ -335,7 +333,3 @@ def solve(
     first = int(solved.argmax())
     best = first + int(env.object_error(trajectory[first:]).argmin())
     return trajectory[: best + 1], np.array(actions[:best])
-
-
-def _score(env: KitchenEnv, state: Floats, plans: Floats) -> Floats:
-    return np.asarray(env.true_reward(env.rollout(state, plans)).sum(axis=1))

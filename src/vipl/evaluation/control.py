@@ -14,6 +14,7 @@ from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
 from vipl.control.online import OnlineTraining
 from vipl.control.opengl import choose_backend
+from vipl.control.planning import oracle_score
 from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.frame_folder import read_picture
@@ -192,7 +193,7 @@ class ControlEvaluator(Evaluator):
         env = view.env
         start = goal.states[self._start_frame(env, goal)]
         reward, shown = None, goal.name
-        score = trajopt.oracle_score(env)
+        score = oracle_score(env)
         if view.encoder is not None:
             picture, shown = self._goal_picture(cell, env, goal)
             reward = GoalReward(view.encoder, as_images(picture))

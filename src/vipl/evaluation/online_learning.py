@@ -103,11 +103,13 @@ def practise(
     with torch.inference_mode(False), torch.enable_grad():
         learner = Learner(episodes, training, seed=seed)
         progress = _restore(learner, checkpoint)
+        latest = None
         for step in learner.learn():
             latest = evaluate(rewarded.view, learner, starts, steps=steps)
             progress.append(Progress(step, latest.rate, episodes.mean_return))
             _save(learner, progress, checkpoint)
-        return evaluate(rewarded.view, learner, starts, steps=steps), progress
+        # Nothing was left to learn where it was killed after the last part.
+        return latest or evaluate(rewarded.view, learner, starts, steps=steps), progress
 
 
 def _save(learner: Learner, progress: list[Progress], path: Path | None) -> None:

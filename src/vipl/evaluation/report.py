@@ -9,7 +9,7 @@ from typing import Any
 from vipl.evaluation import report_learning, report_success, report_traces
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.pages import render_page, write_page
-from vipl.evaluation.report_data import Measure, Results, join, plural, read_results
+from vipl.evaluation.report_data import Measure, Results, capital, join, plural, read_results
 from vipl.evaluation.report_samples import samples
 from vipl.evaluation.report_videos import videos
 from vipl.evaluation.results import Record
@@ -101,10 +101,10 @@ def verdict(results: Results) -> str:
         return f"None of {plural(finished, f'finished {measure.unit}')} gave a result."
     runs = plural(entry["n"], measure.unit)
     if measure.binary:
-        what = "Solved" if measure.name == "success" else f"{_capital(measure.label)} in"
+        what = "Solved" if measure.name == "success" else f"{capital(measure.label)} in"
         text = f"{what} {entry['hits']} of {runs} ({_rate(measure, entry)})"
     else:
-        text = f"{_capital(measure.label)} {measure.full(entry)} over {runs}"
+        text = f"{capital(measure.label)} {measure.full(entry)} over {runs}"
     controls = [
         f"{name} {measure.text(results.entry(variant)['mean'])}"
         for variant, name in ((ORACLE, "oracle"), (RANDOM, "untrained floor"))
@@ -167,7 +167,3 @@ def duration(seconds: float) -> str:
 
 def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -297,3 +297,8 @@ def join(words: Iterable[str]) -> str:
     """Return words as an enumeration."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital first letter."""
+    return text[:1].upper() + text[1:]

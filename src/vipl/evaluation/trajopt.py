@@ -6,17 +6,14 @@ to which the sum of the rewards R along the plan telescopes.
 Shapes: S state size, N sampled plans, H horizon, T steps of the episode.
 """
 
-from collections.abc import Callable
-from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from vipl.control.environment import ControlEnv, Floats
-from vipl.control.mppi import Planner, improve, next_mean, still_plan
+from vipl.control.mppi import Planner
+from vipl.control.planning import StateScore, plan_steps
 from vipl.rewards import GoalReward, as_images
-
-StateScore = Callable[[Floats], Floats]
-"""States [N, H, S] of plans to their scores [N]."""
 
 
 def run_episode(
@@ -41,23 +38,8 @@ def run_episode(
     Returns:
         The states [T + 1, S] that were visited, the start included.
     """
-    states = [start]
-    plan = still_plan(planner, env.action_size)
-    for _ in range(steps):
-        state = states[-1]
-        plan = improve(plan, partial(_plan_score, env, state, score), planner, rng)
-        states.append(env.rollout(state, plan[None, :1])[0, 0])
-        plan = next_mean(plan, planner)
-    return np.array(states)
-
-
-def _plan_score(env: ControlEnv, state: Floats, score: StateScore, plans: Floats) -> Floats:
-    return score(env.rollout(state, plans))
-
-
-def oracle_score(env: ControlEnv) -> StateScore:
-    """Return the score by the true state: the sum of its rewards along the plan."""
-    return lambda states: np.asarray(env.true_reward(states).sum(axis=1))
+    taken = islice(plan_steps(env, start, score, planner=planner, rng=rng), steps)
+    return np.array([start, *(state for _, state in taken)])
 
 
 def visual_score(env: ControlEnv, camera: str, reward: GoalReward) -> StateScore:

@@ -15,6 +15,7 @@ from vipl.evaluation.comparison.text import (
     chance,
     full,
     probability,
+    settings,
     signed,
     title,
     verdict,
@@ -154,9 +155,7 @@ def _settings_table(comparison: Comparison) -> Table:
     table = Table()
     for name in ("setting", "value", "runs"):
         table.add_column(name, overflow="fold")
-    for key, values in comparison.settings.items():
-        for value in dict.fromkeys(values):
-            named = zip(comparison.labels, values, strict=True)
-            labels = [label for label, one in named if one == value]
-            table.add_row(Text(key), Text(value), Text(", ".join(labels)))
+    for setting in settings(comparison):
+        for value, labels in setting.values:
+            table.add_row(Text(setting.key), Text(value), Text(labels))
     return table

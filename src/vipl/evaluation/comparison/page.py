@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vipl.evaluation.comparison.figures import Against, Comparison, Figures
-from vipl.evaluation.comparison.text import chance, full, probability, signed, title, verdict
+from vipl.evaluation.comparison.text import (
+    chance,
+    full,
+    probability,
+    settings,
+    signed,
+    title,
+    verdict,
+)
 from vipl.evaluation.pages import render_page, write_page
 from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
 from vipl.evaluation.report_plots import Axis, rate_axis, value_axis
@@ -22,14 +30,6 @@ class Forest:
 
     label: str
     rows: Rows
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting that differs: its key, and each value with the runs that have it."""
-
-    key: str
-    values: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def render(comparison: Comparison) -> str:
         tasks=_task_rows(comparison),
         wins=_wins(comparison) if len(labels) > 2 else [],
         forests=_forests(comparison) if len(comparison.tasks) > 1 else [],
-        settings=_settings(comparison),
+        settings=settings(comparison),
         origins=[_origin(comparison, number) for number in range(len(labels))],
     )
 
@@ -238,16 +238,6 @@ def _wins(comparison: Comparison) -> list[TaskRow]:
         )
         rows.append(TaskRow(label, "", tuple(marks)))
     return rows
-
-
-def _settings(comparison: Comparison) -> list[Setting]:
-    settings = []
-    for key, values in comparison.settings.items():
-        runs: dict[str, list[str]] = {}
-        for label, value in zip(comparison.labels, values, strict=True):
-            runs.setdefault(value, []).append(label)
-        settings.append(Setting(key, tuple((v, ", ".join(names)) for v, names in runs.items())))
-    return settings
 
 
 def _origin(comparison: Comparison, number: int) -> Origin:

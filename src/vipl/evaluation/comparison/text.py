@@ -1,10 +1,10 @@
 """How the figures of a comparison read, on the screen and on its page."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from vipl.evaluation.comparison.figures import MIN_CELLS, Comparison
-from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
+from vipl.evaluation.report_data import NOTHING, Measure, capital, join, percent, plural
 from vipl.evaluation.statistics import Interval
 
 _MAX_NAMES = 160  # characters of names in a sentence
@@ -43,6 +43,25 @@ def chance(interval: Interval, *, separator: str = " ") -> str:
 def probability(value: float) -> str:
     """Return a p in two digits."""
     return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that differs: its key, and each value with the runs that have it."""
+
+    key: str
+    values: tuple[tuple[str, str], ...]
+
+
+def settings(comparison: Comparison) -> list[Setting]:
+    """Return the settings that differ."""
+    found = []
+    for key, values in comparison.settings.items():
+        runs: dict[str, list[str]] = {}
+        for label, value in zip(comparison.labels, values, strict=True):
+            runs.setdefault(value, []).append(label)
+        found.append(Setting(key, tuple((v, ", ".join(names)) for v, names in runs.items())))
+    return found
 
 
 def title(comparison: Comparison) -> str:
@@ -96,8 +115,3 @@ def _some(names: Sequence[str]) -> str:
 
 def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def capital(text: str) -> str:
-    """Return a text with a capital first letter."""
-    return text[:1].upper() + text[1:]
