@@ -8,6 +8,7 @@ Shapes: N states, S state size, P pixels a side.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import weakref
@@ -68,8 +69,11 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._viewport = mujoco.MjrRect(0, 0, size, size)
-        # At the interpreter's exit too, while OpenGL still answers.
         self.close = weakref.finalize(self, _free, self._resources, self._context)
+        # At the interpreter's exit too, while OpenGL still answers: mujoco's end of it has been
+        # registered by now, and what is registered last is called first. weakref's may come later.
+        self.close.atexit = False
+        atexit.register(self.close)
 
     def render(self, states: Floats, camera: str) -> Images:
         """Return pictures, uint8 [N, P, P, 3], of states [N, S]."""
