@@ -97,7 +97,21 @@ class _FitHelp(argparse.Action):
         keys = FitCLI({"data": {"manifest": "…"}}).parser
         keys.usage = argparse.SUPPRESS
         keys.print_help()
+        _print_objectives()
         parser.exit()
+
+
+def _print_objectives() -> None:
+    """Show the keys of each objective, which depend on the one that is chosen."""
+    from jsonargparse import ArgumentParser
+
+    from vipl.objectives import LSTD, TCN, VIP
+
+    for objective in (VIP, TCN, LSTD):
+        keys = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+        keys.add_class_arguments(objective, "model.objective.init_args")
+        print(f"\nmodel.objective.class_path={objective.__name__}\n")
+        keys.print_help()
 
 
 def add_fit(commands: Commands) -> None:

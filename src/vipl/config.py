@@ -6,6 +6,8 @@ is a plain dict, whose names and types the parser of the command then checks.
 
 import copy
 import difflib
+import importlib
+import inspect
 import re
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -70,6 +72,13 @@ def explain(error: ArgumentError, parser: "ArgumentParser", *, help_command: str
         help_command: That lists the keys.
     """
     text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
+    nameless = re.search(r'key "([\w.]+)": Expected a dot import path string: (\S+)', text)
+    if nameless is not None:
+        section, name = nameless.groups()
+        return (
+            f"configuration: {section}.class_path is {name!r}, which is none of the known classes "
+            f"(`{help_command}` lists them) and no path to one of your own, such as module.{name}"
+        )
     unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Key|Option) '([\w.]+)'", text)
     if unknown is None:
         return f"configuration: {text}"
@@ -77,9 +86,24 @@ def explain(error: ArgumentError, parser: "ArgumentParser", *, help_command: str
         return f"configuration: {unknown[2]} is required, e.g. {unknown[2]}=…"
     key = ".".join(part for part in unknown.groups() if part)
     known = list(parser.get_defaults().keys(branches=True))
+    section, arguments = _arguments_of_class(text)
+    if section:
+        key = f"{section}.init_args.{key}"
+        known = [f"{section}.init_args.{argument}" for argument in arguments]
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     hint = f": did you mean {' or '.join(near)}?" if near else f" (`{help_command}` lists them)"
     return f"configuration: there is no key {key!r}{hint}"
+
+
+def _arguments_of_class(text: str) -> tuple[str, list[str]]:
+    """Return the key and the arguments of the class that a parser's message is about, if any."""
+    found = re.search(r"key \"([\w.]+)\": .*class_path(?: |=)'([\w.]+)'", text)
+    if found is None:
+        return "", []
+    section, path = found.groups()
+    module, _, name = path.rpartition(".")
+    signature = inspect.signature(getattr(importlib.import_module(module), name))
+    return section, list(signature.parameters)
 
 
 def _read(path: str | Path) -> Config:

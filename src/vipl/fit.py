@@ -93,6 +93,8 @@ class FitCLI(LightningCLI):
             "where threads wait for each other while loaders use their cores: leave those free.",
         )
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
+        # As the configuration writes it, where the default itself is an object.
+        parser.set_defaults({"model.objective": {"class_path": "vipl.objectives.VIP"}})
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
 

@@ -4,7 +4,7 @@ Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S im
 D embedding size.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pytorch_lightning as pl
@@ -19,9 +19,13 @@ from vipl.data.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
 from vipl.models.checkpoint import CHECKPOINT_KEY
 from vipl.models.encoder import Encoder
-from vipl.objectives import Negatives, VIPTerms, dense_terms, embedding_norms, paper_terms
+from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.parallel import check_accumulation
 from vipl.ranks import Ranks
+
+Terms: TypeAlias = dict[str, Tensor]
+
+_VIP = VIP()
 
 
 class Curve(NamedTuple):
@@ -57,15 +61,12 @@ class HeldOutResult(NamedTuple):
 
 
 class VIPModule(pl.LightningModule):
-    """Value-implicit pre-training of an encoder (arXiv 2210.00030, equation 5).
+    """Pre-training of an encoder on video, by value-implicit pre-training or another objective.
 
     Args:
         encoder: What is trained.
-        gamma: Discount.
-        num_negatives: How often each goal is paired with the frames of other clips.
-        negatives: "separate": in a second log-mean-exp, as the released weights were trained;
-            "joint": inside the first, as the paper writes.
-        epsilon: Added inside the logarithm.
+        objective: What is minimised: VIP (arXiv 2210.00030, equation 5), TCN, LSTD, or a class of
+            your own.
         l1_weight: Of the embeddings' mean L1 norm.
         l2_weight: Of the embeddings' mean L2 norm.
         optimizer: Made from the encoder's parameters.
@@ -79,10 +80,7 @@ class VIPModule(pl.LightningModule):
         self,
         encoder: Encoder,
         *,
-        gamma: float = 0.98,
-        num_negatives: int = 3,
-        negatives: Negatives = "separate",
-        epsilon: float = 1e-8,
+        objective: Objective = _VIP,
         l1_weight: float = 0.001,
         l2_weight: float = 0.001,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-4, fused=True),
@@ -91,13 +89,8 @@ class VIPModule(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if num_negatives < 0:
-            raise UserError(f"model.num_negatives is {num_negatives}, expected 0 or more")
         self.encoder = encoder
-        self.gamma = gamma
-        self.num_negatives = num_negatives
-        self.negatives: Negatives = negatives
-        self.epsilon = epsilon
+        self.objective = objective
         self.l1_weight = l1_weight
         self.l2_weight = l2_weight
         self.optimizer = optimizer
@@ -137,8 +130,7 @@ class VIPModule(pl.LightningModule):
         self.log_dict(
             {
                 "train/loss": loss,
-                "train/attraction": terms.attraction,
-                "train/repulsion": terms.repulsion,
+                **{f"train/{name}": term for name, term in terms.items()},
                 "train/l1_norm": l1,
                 "train/l2_norm": l2,
                 "train/learning_rate": torch.full_like(loss, self._learning_rate),
@@ -146,7 +138,7 @@ class VIPModule(pl.LightningModule):
         )
         return loss
 
-    def parts(self, batch: Batch, number: int) -> tuple[VIPTerms, Tensor, Tensor]:
+    def parts(self, batch: Batch, number: int) -> tuple[Terms, Tensor, Tensor]:
         """Return the parts of the loss of the global batch: terms, mean L1 and mean L2 norm.
 
         All processes join their rows, so every one of them returns the same; see `Ranks.join` for
@@ -161,15 +153,13 @@ class VIPModule(pl.LightningModule):
         torch.manual_seed(noise_seed(self.seed, number, rank=self.ranks.rank))
         own = self.embed(batch.frames)
         counts = sizes()[:, 0].tolist()
-        embeddings, times = self.ranks.join(own, counts), batch.times
-        if own.ndim == 4:  # the paper's tuples need no times
-            times = self.ranks.join(times, counts)
+        embeddings, times = self.ranks.join(own, counts), self.ranks.join(batch.times, counts)
         with torch.autocast(self.device.type, enabled=False):
-            return self.objective(embeddings, times, number), *embedding_norms(embeddings)
+            return self.terms(embeddings, times, number), *embedding_norms(embeddings)
 
-    def total(self, terms: VIPTerms, l1: Tensor, l2: Tensor) -> Tensor:
+    def total(self, terms: Terms, l1: Tensor, l2: Tensor) -> Tensor:
         """Return the loss that is minimised."""
-        return terms.loss + self.l1_weight * l1 + self.l2_weight * l2
+        return sum(terms.values(), torch.zeros_like(l1)) + self.l1_weight * l1 + self.l2_weight * l2
 
     @property
     def _learning_rate(self) -> float:
@@ -188,31 +178,23 @@ class VIPModule(pl.LightningModule):
         embeddings: Tensor = self.encoder(frames.flatten(0, -4))
         return embeddings.view(*leading, -1)
 
-    def objective(self, embeddings: Tensor, times: Tensor, number: int) -> VIPTerms:
-        """Return the terms of the loss; the form of the batch says which tuples it holds.
+    def terms(self, embeddings: Tensor, times: Tensor, number: int) -> Terms:
+        """Return the objective's terms; the form of the batch says which tuples it holds.
 
         Args:
             embeddings: [B, 4, D], or [B, P, 2, D] with dense tuples.
             times: int64 [B, 4] or [B, P, 2].
             number: Of the batch, that the random pairings are drawn for.
         """
-        batch = len(embeddings)
         permutations = None
-        if self.num_negatives:
-            drawn = draw_permutations(self.seed, number, count=self.num_negatives, batch=batch)
+        count = self.objective.num_negatives
+        if count:
+            drawn = draw_permutations(self.seed, number, count=count, batch=len(embeddings))
             permutations = torch.from_numpy(drawn)
             if embeddings.is_cuda:  # from other memory the host would wait for the device
                 permutations = permutations.pin_memory()
             permutations = permutations.to(embeddings.device, non_blocking=True)
-        settings: dict[str, Any] = {
-            "gamma": self.gamma,
-            "permutations": permutations,
-            "negatives": self.negatives,
-            "epsilon": self.epsilon,
-        }
-        if embeddings.ndim == 4:
-            return dense_terms(embeddings, times, **settings)
-        return paper_terms(embeddings, **settings)
+        return self.objective.terms(embeddings, times, permutations)
 
     def on_validation_start(self) -> None:
         """Let all processes look through the network that is exported, the first one's.
@@ -243,7 +225,7 @@ class VIPModule(pl.LightningModule):
         metrics = [curve_metrics(result.distances) for result in results]
         correlation = [metric.value_order_correlation for metric in metrics]
         logged = {
-            "val/loss": float(self.objective(embeddings, times, number=0).loss),
+            "val/loss": float(sum(self.terms(embeddings, times, number=0).values())),
             "val/bumps": np.mean([metric.bumps for metric in metrics]),
             "val/value_order_correlation": np.mean(correlation),
             "val/normalised_distance": np.mean([metric.normalised_distance for metric in metrics]),

@@ -25,6 +25,16 @@ def test_it_is_accepted(file):
     assert config.data.central_fraction == config.model.encoder.central_fraction
 
 
+@pytest.mark.parametrize("file", sorted(FIT.glob("objectives/*.yaml")), ids=lambda file: file.stem)
+def test_another_objective_is_laid_over_a_configuration(file):
+    config = FitCLI(compose([FIT / "quickstart.yaml", file], [])).config
+    given = compose([file], [])["model"]["objective"]
+    chosen = config.model.objective
+    assert chosen.class_path == f"vipl.objectives.{given['class_path']}"
+    assert chosen.init_args.as_dict().items() >= given["init_args"].items()
+    assert config.model.encoder.backbone == "resnet10t"
+
+
 def test_the_seed_reaches_data_and_model():
     config = FitCLI(compose([FILES[0]], ["data.manifest=m", "seed_everything=7"])).config
     assert (config.data.seed, config.model.seed) == (7, 7)
@@ -33,8 +43,11 @@ def test_the_seed_reaches_data_and_model():
 def test_the_released_recipe():
     config = FitCLI(compose([FIT / "ego4d_resnet50.yaml"], ["data.manifest=m"])).config
     model, data = config.model, config.data
-    assert (model.gamma, model.num_negatives, model.negatives) == (0.98, 3, "separate")
-    assert (model.l1_weight, model.l2_weight, model.epsilon) == (0.001, 0.001, 1e-8)
+    assert model.objective.class_path == "vipl.objectives.VIP"
+    assert model.objective.init_args.as_dict() == {
+        "gamma": 0.98, "num_negatives": 3, "negatives": "separate", "epsilon": 1e-8,
+    }  # fmt: skip
+    assert (model.l1_weight, model.l2_weight) == (0.001, 0.001)
     assert model.encoder.backbone == "resnet50"
     assert (model.encoder.output_dim, model.encoder.image_size) == (1024, 224)
     assert model.encoder.central_fraction == 224 / 256

@@ -141,7 +141,7 @@ def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     more = [
         "trainer.max_steps=100",
         "trainer.val_check_interval=10",
-        "model.num_negatives=0",
+        "model.objective.init_args.num_negatives=0",
         "model.encoder.backbone=resnet10t",
         "model.encoder.central_fraction=1.0",
         "model.optimizer.class_path=torch.optim.Adam",
@@ -213,13 +213,23 @@ def test_a_manifest_without_held_out_clips_trains(tmp_path, config):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["model.gama=0.9"], "no key 'model.gama': did you mean model.gamma"),
+        (
+            ["model.objective.init_args.gama=0.9"],
+            "no key 'model.objective.init_args.gama': did you mean model.objective.init_args.gamma",
+        ),
+        (["model.objective.class_path=TNC"], "model.objective.class_path is 'TNC', which is none"),
+        (
+            ["model.objective.class_path=TCN", "model.objective.init_args.gamma=0.9"],
+            "no key 'model.objective.init_args.gamma'",
+        ),
+        (["model.objective=TCN", "data.batch_size=0"], "data.batch_size is 0"),
+        (["model.objective.init_args.num_negatives=-1"], "num_negatives is -1, expected 0 or more"),
         (
             ["model.encoder.bakbone=x"],
             "no key 'model.encoder.bakbone': did you mean model.encoder.b",
         ),
-        (["modle.gamma=0.9"], "no key 'modle.gamma': did you mean model.gamma"),
-        (["model.gamma=high"], "model.gamma.*float"),
+        (["modle.l1_weight=0.9"], "no key 'modle.l1_weight': did you mean model.l1_weight"),
+        (["model.objective.init_args.gamma=high"], "model.objective.*gamma.*float"),
         (["data.tuples=sparse"], "data.tuples"),
         (["model.encoder.backbone=resnet1O"], "did you mean resnet1"),
         (["data.image_size=48"], "data.image_size and model.encoder.image_size must agree"),
@@ -319,7 +329,7 @@ def test_print_config_shows_the_resolved_configuration(videos, config, tmp_path,
     assert main(["fit", "--config", str(config), "--print-config", *arguments]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["data"]["image_size"] == 32
-    assert printed["model"]["gamma"] == 0.98
+    assert printed["model"]["objective"]["init_args"]["gamma"] == 0.98
     assert not Path("runs/base").exists()
 
 
@@ -328,7 +338,7 @@ def test_help_shows_every_key_with_its_docstring(capsys):
         main(["fit", "--help"])
     assert exit_info.value.code == 0
     shown = capsys.readouterr().out
-    assert "--model.gamma" in shown
+    assert "--model.objective.init_args.gamma" in shown
     assert "Share of draws that may fail" in shown
 
 

@@ -233,19 +233,19 @@ def test_where_all_are_torn_the_run_is_refused(tiny_manifest, tmp_path, capsys, 
 def test_another_recipe_is_refused_unless_accepted(tiny_manifest, tmp_path, capsys, stopped):
     run = tmp_path / "run"
     shutil.copytree(stopped, run, symlinks=True)
-    changed = ["model.gamma=0.9", "data.tuples=dense", "seed_everything=4"]
+    changed = ["model.objective.init_args.gamma=0.9", "data.tuples=dense", "seed_everything=4"]
     assert fit(tiny_manifest, run, "ckpt_path=last", *changed) == 2
     message = capsys.readouterr().err
     for part in (
         "step=8.ckpt belongs to another run: ",
         "seed_everything was 0, is 4",
-        "model.gamma was 0.98, is 0.9",
+        "model.objective.init_args.gamma was 0.98, is 0.9",
         "data.tuples was 'paper', is 'dense'",
         "accept_changes=true",
     ):
         assert part in message
     assert fit(tiny_manifest, run, "ckpt_path=last", *changed, "accept_changes=true") == 0
-    assert "changed: model.gamma was 0.98, is 0.9" in capsys.readouterr().out
+    assert "changed: model.objective.init_args.gamma was 0.98, is 0.9" in capsys.readouterr().out
     assert len(losses(run)) == 9
 
 

@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vipl.data.samples import Batch
 from vipl.models.encoder import Encoder
 from vipl.module import VIPModule
+from vipl.objectives import LSTD, TCN, VIP, Objective
 from vipl.ranks import Ranks
 
 SIZE, STEPS = 4, 3
@@ -51,14 +52,15 @@ def batch_of(clips: int, number: int, *, dense: bool) -> Batch:
     shape = (clips, 3, 2) if dense else (clips, 4)
     frames = torch.randint(256, (*shape, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     first = torch.tensor([1, 4, 6]).expand(clips, 3)
-    times = torch.stack([first, first + 1], -1) if dense else torch.zeros(clips, 4).long()
+    tuples = torch.tensor([0, 9, 4, 5]).expand(clips, 4)
+    times = torch.stack([first, first + 1], -1) if dense else tuples
     return Batch(frames, times, [])
 
 
-def train(dtype: torch.dtype, shares: list[int], options: dict[str, object], dense: bool):
+def train(dtype: torch.dtype, shares: list[int], objective: Objective, dense: bool):
     """Train a few steps; return the losses, the first gradients, and the last weights."""
     torch.manual_seed(0)
-    module = VIPModule(SmallEncoder(dtype), seed=3, **options)
+    module = VIPModule(SmallEncoder(dtype), seed=3, objective=objective)
     module.setup("fit")
     loss_of = Loss(module)
     wrapped = DistributedDataParallel(loss_of) if len(shares) > 1 else loss_of
@@ -88,21 +90,25 @@ def pool():
 @pytest.mark.parametrize("shares", [EVEN, UNEVEN], ids=["even", "uneven"])
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize(
-    ("options", "dense"),
+    ("objective", "dense"),
     [
-        ({"num_negatives": 0}, False),
-        ({"num_negatives": 3, "negatives": "separate"}, False),
-        ({"num_negatives": 2, "negatives": "joint"}, False),
-        ({"num_negatives": 2}, True),
+        (VIP(num_negatives=0), False),
+        (VIP(num_negatives=3), False),
+        (VIP(num_negatives=2, negatives="joint"), False),
+        (VIP(num_negatives=2), True),
+        (LSTD(num_negatives=2), False),
+        (LSTD(num_negatives=2), True),
+        (TCN(num_negatives=2), False),
+        (TCN(num_negatives=2), True),
     ],
-    ids=["plain", "separate", "joint", "dense"],
+    ids=["plain", "separate", "joint", "dense", "lstd", "lstd_dense", "tcn", "tcn_dense"],
 )
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["f64", "f32"]
 )
-def test_n_processes_train_like_one(pool, dtype, tolerance, options, dense, count, shares):
-    expected = train(dtype, [sum(shares[count])], options, dense)
-    for result in pool.run(count, train, dtype, shares[count], options, dense):
+def test_n_processes_train_like_one(pool, dtype, tolerance, objective, dense, count, shares):
+    expected = train(dtype, [sum(shares[count])], objective, dense)
+    for result in pool.run(count, train, dtype, shares[count], objective, dense):
         for name, one, all_of_them in zip(
             ("loss", "gradient", "weights"), expected, result, strict=True
         ):
@@ -112,10 +118,10 @@ def test_n_processes_train_like_one(pool, dtype, tolerance, options, dense, coun
 
 def test_a_mean_of_the_processes_own_losses_is_another_loss():
     """What the test above would not notice if it could not fail."""
-    dtype, options = torch.float64, {"num_negatives": 0}
-    whole = train(dtype, [8], options, False)[0][0]
+    dtype, objective = torch.float64, VIP(num_negatives=0)
+    whole = train(dtype, [8], objective, False)[0][0]
     torch.manual_seed(0)
-    module = VIPModule(SmallEncoder(dtype), seed=3, **options)
+    module = VIPModule(SmallEncoder(dtype), seed=3, objective=objective)
     batch = batch_of(8, 0, dense=False)
     halves = [Batch(batch.frames[own], batch.times[own], []) for own in (slice(4), slice(4, 8))]
     mean = sum(module.total(*module.parts(half, 0)).item() for half in halves) / 2

@@ -11,7 +11,7 @@ from vipl.data.samples import Batch
 from vipl.errors import UserError
 from vipl.fit import FitCLI
 from vipl.models import load_encoder, save_encoder
-from vipl.objectives import dense_terms
+from vipl.objectives import LSTD, TCN, VIP, dense_terms
 
 
 @pytest.fixture
@@ -83,11 +83,13 @@ def dense_batch(clips=2, pairs=3):
 
 
 @pytest.mark.parametrize("batch", [paper_batch(), dense_batch()], ids=["paper", "dense"])
-@pytest.mark.parametrize("negatives", ["separate", "joint"])
-def test_nothing_is_read_from_the_device_between_logs(batch, negatives):
+@pytest.mark.parametrize(
+    "objective", [VIP(), VIP(negatives="joint"), LSTD(), TCN()], ids=["vip", "joint", "lstd", "tcn"]
+)
+def test_nothing_is_read_from_the_device_between_logs(batch, objective):
     """An `.item()`, a `float()` or a boolean index would be a wait at every step."""
     reads = _Reads()
-    module = small_module(negatives=negatives)
+    module = small_module(objective=objective)
     with reads:
         trainer = fit(module, batch, [StepTimer(warmup=1, steps=3)], log_every_n_steps=1000)
     assert reads.seen == []

@@ -9,8 +9,7 @@ start at the goal, the loss of a batch is
     (1 - gamma) * mean(-V(o_0; g)) + log(epsilon + mean(exp(-residual)))
     residual = r + gamma * V(o_{k+1}; g) - V(o_k; g)
 
-Both parts are functions of distances alone, so the paper's frame tuples and the dense ones share
-`vip_terms`. Everything is computed in the log domain: distances of 1e3 do not overflow.
+Everything is computed in the log domain: distances of 1e3 do not overflow.
 
 Shapes: B clips of a batch, D embedding size, N permutations, P pairs of a clip.
 """
@@ -21,10 +20,51 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from vipl.errors import UserError
+from vipl.objectives.goal_distances import (
+    GoalDistances,
+    dense_distances,
+    goal_distances,
+    paper_distances,
+)
+from vipl.objectives.objective import STEP_REWARD, Objective, check_gamma
+
 Negatives = Literal["separate", "joint"]
 
-STEP_REWARD = -1.0
-"""Reward of a transition that does not start at the goal (section 4 of the paper)."""
+
+class VIP(Objective):
+    """Value-implicit pre-training (arXiv 2210.00030, equation 5).
+
+    Args:
+        gamma: Discount.
+        num_negatives: How often each goal is paired with the frames of other clips.
+        negatives: "separate": in a second log-mean-exp, as the released weights were trained;
+            "joint": inside the first, as the paper writes.
+        epsilon: Added inside the logarithm.
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.98,
+        num_negatives: int = 3,
+        negatives: Negatives = "separate",
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(num_negatives=num_negatives)
+        _check(gamma, negatives)
+        self.gamma = gamma
+        self.negatives: Negatives = negatives
+        self.epsilon = epsilon
+
+    def terms(
+        self, embeddings: Tensor, times: Tensor, permutations: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return `attraction` and `repulsion`, see `VIPTerms`."""
+        distances = goal_distances(embeddings, times, permutations)
+        return vip_terms(
+            distances, gamma=self.gamma, negatives=self.negatives, epsilon=self.epsilon
+        )._asdict()
 
 
 class VIPTerms(NamedTuple):
@@ -41,92 +81,6 @@ class VIPTerms(NamedTuple):
     def loss(self) -> Tensor:
         """Their sum."""
         return self.attraction + self.repulsion
-
-
-def log_mean_exp(exponents: Tensor, *, epsilon: float, counted: Tensor | None = None) -> Tensor:
-    """Return log(epsilon + mean(exp(exponents))) without overflow.
-
-    Args:
-        exponents: Any shape.
-        epsilon: Added inside the logarithm.
-        counted: bool, the same shape: the elements that the mean runs over; None: all. (To pick
-            them out would make the host wait for a GPU: it must know how many there are.)
-    """
-    if counted is None:
-        mean = torch.logsumexp(exponents.flatten(), dim=0) - math.log(exponents.numel())
-    else:
-        rest = exponents.masked_fill(~counted, -torch.inf)
-        mean = torch.logsumexp(rest.flatten(), dim=0) - counted.sum().log()
-    return torch.logaddexp(mean, torch.full_like(mean, epsilon).log())
-
-
-def residuals(current: Tensor, following: Tensor, *, gamma: float) -> Tensor:
-    """Return -(r + gamma * V(o_{k+1}; g) - V(o_k; g)) from distances to the goal.
-
-    Args:
-        current: Distances ||phi(o_k) - phi(g)||, any shape.
-        following: Distances ||phi(o_{k+1}) - phi(g)||, the same shape.
-        gamma: Discount in (0, 1).
-    """
-    return -STEP_REWARD + gamma * following - current
-
-
-def vip_terms(
-    start: Tensor,
-    positive: Tensor,
-    *,
-    gamma: float,
-    negative: Tensor | None = None,
-    negatives: Negatives = "separate",
-    epsilon: float = 1e-8,
-    counted: Tensor | None = None,
-) -> VIPTerms:
-    """Combine distances and residuals into the two terms of the loss.
-
-    Args:
-        start: Distances of start frames to their goals, any shape.
-        positive: Residuals of a clip's pairs against its own goals, any shape.
-        gamma: Discount in (0, 1).
-        negative: Residuals against the goals of other clips, any shape, or None.
-        negatives: "separate" adds a second log-mean-exp over the negatives (the released
-            weights were trained so); "joint" puts them into the first one (the paper's text).
-        epsilon: Added inside the logarithm.
-        counted: bool, of the shape of `start` and `positive`: which of them there are; None: all.
-    """
-    if counted is None:
-        attraction = (1 - gamma) * start.mean()
-    else:
-        attraction = (1 - gamma) * (start * counted).sum() / counted.sum()
-    if negative is not None and negatives == "joint":
-        if counted is not None:
-            counted = torch.cat([counted.flatten(), torch.ones_like(negative.flatten()).bool()])
-        positive, negative = torch.cat([positive.flatten(), negative.flatten()]), None
-    repulsion = log_mean_exp(positive, epsilon=epsilon, counted=counted)
-    if negative is not None:
-        repulsion = repulsion + log_mean_exp(negative, epsilon=epsilon)
-    return VIPTerms(attraction, repulsion)
-
-
-def distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return the Euclidean distance over the last dimension; its gradient at zero is zero."""
-    result: Tensor = torch.linalg.vector_norm(first - second, dim=-1)
-    return result
-
-
-def embedding_norms(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean L1 and the mean L2 norm of the embeddings of all frames.
-
-    Args:
-        embeddings: [..., D], any number of leading dimensions.
-
-    Returns:
-        Two scalars. The recipe penalises each with a weight of 0.001; the paper's table calls
-        them weight penalties, but they act on embeddings.
-    """
-    embeddings = _full_precision(embeddings)
-    l1 = torch.linalg.vector_norm(embeddings, ord=1, dim=-1).mean()
-    l2 = torch.linalg.vector_norm(embeddings, ord=2, dim=-1).mean()
-    return l1, l2
 
 
 def vip_loss(
@@ -168,29 +122,8 @@ def paper_terms(
     epsilon: float = 1e-8,
 ) -> VIPTerms:
     """Return the two terms of `vip_loss`, whose arguments these are."""
-    if embeddings.ndim != 3 or embeddings.shape[1] != 4:
-        raise ValueError(
-            f"embeddings have the shape {list(embeddings.shape)}, expected [B, 4, D] with the "
-            "frames (start, goal, current, next)"
-        )
-    _check(len(embeddings), permutations, gamma=gamma, negatives=negatives)
-    start, goal, current, following = _full_precision(embeddings).unbind(1)
-    positive = residuals(distance(current, goal), distance(following, goal), gamma=gamma)
-    negative = None
-    if permutations is not None and len(permutations):
-        negative = residuals(
-            distance(current[permutations], goal),
-            distance(following[permutations], goal),
-            gamma=gamma,
-        )
-    return vip_terms(
-        distance(start, goal),
-        positive,
-        gamma=gamma,
-        negative=negative,
-        negatives=negatives,
-        epsilon=epsilon,
-    )
+    distances = paper_distances(embeddings, permutations)
+    return vip_terms(distances, gamma=gamma, negatives=negatives, epsilon=epsilon)
 
 
 def dense_terms(
@@ -202,11 +135,7 @@ def dense_terms(
     negatives: Negatives = "separate",
     epsilon: float = 1e-8,
 ) -> VIPTerms:
-    """Return the two terms over every (pair, goal) that a draw of pairs contains.
-
-    Each of the P pairs (o_k, o_{k+1}) of a clip is set against every frame of the same draw that
-    lies after o_k, so 2P encoded images give on the order of P^2 residuals where the paper's
-    tuple gives one for four. The start term runs over the same (o_k, goal) pairs.
+    """Return the two terms over every (pair, goal) of dense tuples, see `dense_distances`.
 
     Args:
         embeddings: [B, P, 2, D], the pairs (current, next).
@@ -219,57 +148,74 @@ def dense_terms(
     Raises:
         ValueError: On a wrong shape, type or value.
     """
-    if embeddings.ndim != 4 or embeddings.shape[2] != 2 or times.shape != embeddings.shape[:3]:
-        raise ValueError(
-            f"embeddings {list(embeddings.shape)} and times {list(times.shape)}, expected "
-            "[B, P, 2, D] and [B, P, 2]: pairs (current, next)"
-        )
-    _check(len(embeddings), permutations, gamma=gamma, negatives=negatives)
-    embeddings = _full_precision(embeddings)
-    current, following = embeddings.unbind(2)  # [B, P, D]
-    goals = embeddings.flatten(1, 2)  # [B, 2P, D]
-    later = times.flatten(1, 2)[:, None, :] > times[:, :, 0, None]  # [B, P, 2P]
-    to_current = _distances(current, goals)
-    positive = residuals(to_current, _distances(following, goals), gamma=gamma)
-    negative = None
-    if permutations is not None and len(permutations):
-        negative = residuals(
-            _distances(current[permutations], goals),
-            _distances(following[permutations], goals),
-            gamma=gamma,
-        )
-    return vip_terms(
-        to_current,
-        positive,
-        gamma=gamma,
-        negative=negative,
-        negatives=negatives,
-        epsilon=epsilon,
-        counted=later,
-    )
+    distances = dense_distances(embeddings, times, permutations)
+    return vip_terms(distances, gamma=gamma, negatives=negatives, epsilon=epsilon)
 
 
-def _distances(frames: Tensor, goals: Tensor) -> Tensor:
-    """Return [..., P, G] distances of [..., P, D] to [..., G, D], exact for near frames."""
-    return torch.cdist(frames, goals, compute_mode="donot_use_mm_for_euclid_dist")
+def vip_terms(
+    distances: GoalDistances, *, gamma: float, negatives: Negatives, epsilon: float
+) -> VIPTerms:
+    """Combine distances into the two terms of the loss.
+
+    Args:
+        distances: Of a batch.
+        gamma: Discount in (0, 1).
+        negatives: "separate" adds a second log-mean-exp over the negatives (the released
+            weights were trained so); "joint" puts them into the first one (the paper's text).
+        epsilon: Added inside the logarithm.
+
+    Raises:
+        ValueError: On a wrong value.
+    """
+    _check(gamma, negatives)
+    start, counted = distances.start, distances.counted
+    if counted is None:
+        attraction = (1 - gamma) * start.mean()
+    else:
+        attraction = (1 - gamma) * (start * counted).sum() / counted.sum()
+    own = exponents(distances.current, distances.following, gamma=gamma)
+    others = None
+    if distances.other_current is not None and distances.other_following is not None:
+        others = exponents(distances.other_current, distances.other_following, gamma=gamma)
+    if others is not None and negatives == "joint":
+        if counted is not None:
+            counted = torch.cat([counted.flatten(), torch.ones_like(others.flatten()).bool()])
+        own, others = torch.cat([own.flatten(), others.flatten()]), None
+    repulsion = log_mean_exp(own, epsilon=epsilon, counted=counted)
+    if others is not None:
+        repulsion = repulsion + log_mean_exp(others, epsilon=epsilon)
+    return VIPTerms(attraction, repulsion)
 
 
-def _full_precision(embeddings: Tensor) -> Tensor:
-    return embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+def exponents(current: Tensor, following: Tensor, *, gamma: float) -> Tensor:
+    """Return -(r + gamma * V(o_{k+1}; g) - V(o_k; g)) from distances to the goal.
+
+    Args:
+        current: Distances ||phi(o_k) - phi(g)||, any shape.
+        following: Distances ||phi(o_{k+1}) - phi(g)||, the same shape.
+        gamma: Discount in (0, 1).
+    """
+    return -STEP_REWARD + gamma * following - current
 
 
-def _check(batch: int, permutations: Tensor | None, *, gamma: float, negatives: str) -> None:
-    if batch == 0:
-        raise ValueError("the batch is empty: expected at least one clip")
-    if not 0 < gamma < 1:
-        raise ValueError(f"gamma is {gamma}, expected a discount between 0 and 1, e.g. 0.98")
+def log_mean_exp(exponents: Tensor, *, epsilon: float, counted: Tensor | None = None) -> Tensor:
+    """Return log(epsilon + mean(exp(exponents))) without overflow.
+
+    Args:
+        exponents: Any shape.
+        epsilon: Added inside the logarithm.
+        counted: bool, the same shape: the elements that the mean runs over; None: all. (To pick
+            them out would make the host wait for a GPU: it must know how many there are.)
+    """
+    if counted is None:
+        mean = torch.logsumexp(exponents.flatten(), dim=0) - math.log(exponents.numel())
+    else:
+        rest = exponents.masked_fill(~counted, -torch.inf)
+        mean = torch.logsumexp(rest.flatten(), dim=0) - counted.sum().log()
+    return torch.logaddexp(mean, torch.full_like(mean, epsilon).log())
+
+
+def _check(gamma: float, negatives: str) -> None:
+    check_gamma(gamma)
     if negatives not in get_args(Negatives):
-        raise ValueError(f"negatives is {negatives!r}, expected 'separate' or 'joint'")
-    if permutations is None:
-        return
-    shape_fits = permutations.ndim == 2 and permutations.shape[1] == batch
-    if permutations.dtype != torch.int64 or not shape_fits:
-        raise ValueError(
-            f"permutations are {permutations.dtype} {list(permutations.shape)}, expected int64 "
-            f"[N, {batch}]"
-        )
+        raise UserError(f"negatives is {negatives!r}, expected 'separate' or 'joint'")
