@@ -66,7 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
-        add_fit, add_bench, add_eval, add_compare, add_manifest, add_prepare, add_encoder_commands,
+        add_fit, add_bench, add_eval, add_compare, add_study, add_manifest, add_prepare,
+        add_encoder_commands,
     ):  # fmt: skip
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
@@ -229,6 +230,37 @@ def add_compare(commands: Commands) -> None:
         "--out", type=Path, metavar="DIR", help="write compare.csv and compare.html there too"
     )
     parser.set_defaults(run=lazily("vipl.evaluation.comparison.command", "run"))
+
+
+def add_study(commands: Commands) -> None:
+    """Add `vipl study run`, `vipl study status` and `vipl study page`."""
+    parser = commands.add_parser(
+        "study", help="train and evaluate several encoders alike, and write a page of the outcome"
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, text in (
+        ("run", "run what is left of a study, and write its page"),
+        ("status", "show which steps of a study are done"),
+        ("page", "write the page of what has been run so far"),
+    ):
+        action = actions.add_parser(
+            name,
+            help=text,
+            usage=f"vipl study {name} FILE [key=value …]",
+            description=f"{text[0].upper()}{text[1:]}.",
+        )
+        action.add_argument("file", metavar="FILE", help="of the study, YAML")
+        if name == "run":
+            action.add_argument(
+                "--only", action="append", metavar="STEP",
+                help="these steps, such as evaluate/curves or 'train/vip/*', and what they need",
+            )  # fmt: skip
+            action.add_argument(
+                "--again", action="append", metavar="STEP",
+                help="remove what these steps, and those that follow from them, have made",
+            )  # fmt: skip
+            action.add_argument("--dry-run", action="store_true", help="print the commands only")
+        action.set_defaults(run=lazily("vipl.study.command", name), overrides=[])
 
 
 def _raise(reason: str) -> Callable[[argparse.Namespace], None]:

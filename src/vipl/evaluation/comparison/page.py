@@ -1,27 +1,26 @@
 """The page of a comparison: tables and plots in one HTML file that opens offline."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from vipl.evaluation.comparison.figures import Against, Comparison, Figures
+from vipl.evaluation.comparison.rows import difference_axis, difference_rows, make_row, mean_axis
 from vipl.evaluation.comparison.text import (
     chance,
     full,
     probability,
     settings,
-    signed,
     title,
     verdict,
 )
 from vipl.evaluation.pages import render_page, write_page
-from vipl.evaluation.report_data import NOTHING, Measure, join, percent, plural
-from vipl.evaluation.report_plots import Axis, rate_axis, value_axis
-from vipl.evaluation.report_success import Mark, Row, Rows, TaskRow
+from vipl.evaluation.report_data import NOTHING, join, percent, plural
+from vipl.evaluation.report_plots import rate_axis
+from vipl.evaluation.report_success import Mark, Rows, TaskRow
 from vipl.evaluation.statistics import Interval
 
 _COLOURS = 6  # that the style sheet has for runs
-_POINTS = 100  # in which differences of rates are drawn
 
 
 @dataclass(frozen=True)
@@ -71,44 +70,16 @@ def _kind(number: int) -> str:
     return f"run-{number % _COLOURS}"
 
 
-def _row(name: str, kind: str, texts: tuple[str, str], interval: Interval, axis: Axis) -> Row:
-    """Return a row; its texts are the figure, and what stands under it."""
-
-    def at(value: float | None) -> float | None:
-        return None if value is None else axis.at(value)
-
-    text, _, limits = texts[0].partition(" ")
-    return Row(
-        name=name,
-        kind=kind,
-        text=text,
-        interval=limits,
-        count=texts[1],
-        mean=at(interval.mean),
-        low=at(interval.low),
-        high=at(interval.high),
-    )
-
-
-def _axis(measure: Measure, intervals: Iterable[Interval]) -> Axis:
-    return rate_axis() if measure.binary else value_axis(_ends(intervals))
-
-
-def _ends(intervals: Iterable[Interval]) -> list[float]:
-    ends = [end for one in intervals for end in (one.mean, one.low, one.high)]
-    return [end for end in ends if end is not None]
-
-
 def _means(comparison: Comparison) -> Rows:
     measure, bounds = comparison.measure, comparison.bounds
     means = [figures.mean for figures in comparison.overall]
-    axis = _axis(measure, [*means, *(bound.mean for bound in bounds)])
+    axis = mean_axis(measure, [*means, *(bound.mean for bound in bounds)])
     named = [
         *((label, _kind(number), mean) for number, (label, mean) in _numbered(comparison, means)),
         *((bound.label, bound.variant, bound.mean) for bound in bounds),
     ]
     rows = (
-        _row(name, kind, (full(measure, mean), plural(mean.n, "cell")), mean, axis)
+        make_row(name, kind, (full(measure, mean), plural(mean.n, "cell")), mean, axis)
         for name, kind, mean in named
     )
     return Rows(axis, tuple(rows))
@@ -117,9 +88,9 @@ def _means(comparison: Comparison) -> Rows:
 def _middles(comparison: Comparison) -> Rows:
     measure = comparison.measure
     middles = [figures.middle for figures in comparison.overall if figures.middle is not None]
-    axis = _axis(measure, middles)
+    axis = mean_axis(measure, middles)
     rows = (
-        _row(label, _kind(number), (full(measure, one), ""), one, axis)
+        make_row(label, _kind(number), (full(measure, one), ""), one, axis)
         for number, (label, one) in _numbered(comparison, middles)
     )
     return Rows(axis, tuple(rows))
@@ -127,7 +98,7 @@ def _middles(comparison: Comparison) -> Rows:
 
 def _differences(comparison: Comparison) -> Rows:
     found = _others(comparison, comparison.overall)
-    return _difference_rows(
+    return difference_rows(
         comparison.measure,
         [
             (label, _kind(number), against.difference, _counts(against))
@@ -139,7 +110,7 @@ def _differences(comparison: Comparison) -> Rows:
 def _chances(comparison: Comparison) -> Rows:
     axis = rate_axis()
     rows = (
-        _row(label, _kind(number), (chance(one.improvement), ""), one.improvement, axis)
+        make_row(label, _kind(number), (chance(one.improvement), ""), one.improvement, axis)
         for number, label, one in _others(comparison, comparison.overall)
     )
     return Rows(axis, tuple(rows))
@@ -157,35 +128,10 @@ def _forests(comparison: Comparison) -> list[Forest]:
             lines.append((task, _kind(number), one.difference, _counts(one)))
         forests.append((label, lines))
         everything += [line[2] for line in lines]
-    axis = _difference_axis(comparison.measure, everything)
+    axis = difference_axis(comparison.measure, everything)
     return [
-        Forest(label, _difference_rows(comparison.measure, lines, axis)) for label, lines in forests
+        Forest(label, difference_rows(comparison.measure, lines, axis)) for label, lines in forests
     ]
-
-
-def _difference_rows(
-    measure: Measure, lines: Sequence[tuple[str, str, Interval, str]], axis: Axis | None = None
-) -> Rows:
-    axis = axis or _difference_axis(measure, [line[2] for line in lines])
-    rows = (
-        _row(name, kind, (signed(measure, one), count), _drawn(measure, one), axis)
-        for name, kind, one, count in lines
-    )
-    return Rows(axis, tuple(rows))
-
-
-def _difference_axis(measure: Measure, intervals: Iterable[Interval]) -> Axis:
-    return value_axis(_ends(_drawn(measure, one) for one in intervals))
-
-
-def _drawn(measure: Measure, one: Interval) -> Interval:
-    """Return a difference in the unit in which it is drawn."""
-    if not measure.binary:
-        return one
-    mean, low, high = (
-        None if end is None else _POINTS * end for end in (one.mean, one.low, one.high)
-    )
-    return replace(one, mean=mean, low=low, high=high)
 
 
 def _counts(against: Against) -> str:

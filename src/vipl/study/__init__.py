@@ -1,0 +1,1 @@
+"""Studies: encoders that are trained and evaluated alike, and a page of what came out."""

@@ -1,0 +1,209 @@
+"""The steps of a study: commands of `vipl`, what each needs, and the folder that each makes."""
+
+import fnmatch
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vipl.errors import UserError
+from vipl.names import choose
+from vipl.study.description import EncoderEntry, EvaluationEntry, Study
+
+PREPARE, TRAIN, EVALUATE = "prepare", "train", "evaluate"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and where what it makes is.
+
+    Attributes:
+        name: Such as "train/vip/seed0".
+        arguments: Of `vipl`.
+        output: Folder that it makes.
+        needs: Steps that come before it.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    output: Path
+    needs: tuple["Step", ...] = ()
+
+    def outputs(self) -> list[Path]:
+        """Return the folders that it has made."""
+        return [self.output] if self.output.exists() else []
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        return shlex.join(["vipl", *self.arguments])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the command and of all that came before: sha256."""
+        content = [list(self.arguments), [step.fingerprint for step in self.needs]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class EvaluationStep(Step):
+    """A step that evaluates an encoder.
+
+    Attributes:
+        evaluation: Its name in the study.
+        encoder: Its name in the study.
+        seed: Of the training; 0 where the encoder was not trained here.
+    """
+
+    evaluation: str = ""
+    encoder: str = ""
+    seed: int = 0
+
+    def outputs(self) -> list[Path]:
+        """Return the folders of its results; the version of a suite is in their paths."""
+        return sorted(self.output.parent.glob(f"*/{self.output.name}"))
+
+
+def list_steps(study: Study) -> list[Step]:
+    """Return all steps of a study, each after those that it needs."""
+    out = Path(study.out)
+    prepared = [
+        Step(f"{PREPARE}/{name}", tuple(words), out / "data" / name)
+        for name, words in study.prepare.items()
+    ]
+    for step in prepared:
+        if not _names(" ".join(step.arguments), step.output):
+            raise UserError(
+                f"prepare.{step.name.partition('/')[2]} does not name the folder that it is to "
+                f"make, {step.output}: have its command write there"
+            )
+    prepared = [_after(step, prepared) for step in prepared]
+    trained = {
+        (name, seed): _training(out, name, encoder, seed, prepared)
+        for seed in study.seeds  # so that a study that is cut short has all encoders
+        for name, encoder in study.encoders.items()
+        if encoder.train is not None
+    }
+    evaluations = [
+        _evaluation(out, (name, entry), encoder, seed, study, trained, prepared)
+        for name, entry in study.evaluations.items()
+        for encoder in (study.encoders if entry.encoders is None else entry.encoders)
+        for seed in _seeds(study, entry, encoder)
+    ]
+    return [*prepared, *trained.values(), *evaluations]
+
+
+def choose_steps(steps: Sequence[Step], patterns: Sequence[str] | None) -> list[Step]:
+    """Return the steps whose names match one of the patterns, and all that they need.
+
+    Args:
+        steps: Of a study.
+        patterns: Such as "evaluate/curves/*" (also without what follows: "evaluate/curves");
+            None: all.
+
+    Raises:
+        UserError: If a pattern matches none.
+    """
+    if patterns is None:
+        return list(steps)
+    wanted: set[str] = set()
+    for pattern in patterns:
+        found = [step for step in steps if matches(step, pattern)]
+        if not found:
+            choose("step", [pattern], [step.name for step in steps])
+        for step in found:
+            wanted |= {step.name, *(need.name for need in everything_before(step))}
+    return [step for step in steps if step.name in wanted]
+
+
+def matches(step: Step, pattern: str) -> bool:
+    """Whether a step's name is one that a pattern means."""
+    return fnmatch.fnmatchcase(step.name, pattern) or step.name.startswith(f"{pattern}/")
+
+
+def everything_before(step: Step) -> Iterable[Step]:
+    """Yield the steps that a step needs, and those that they need."""
+    for need in step.needs:
+        yield need
+        yield from everything_before(need)
+
+
+def _training(
+    out: Path, name: str, encoder: EncoderEntry, seed: int, prepared: Sequence[Step]
+) -> Step:
+    assert encoder.train is not None
+    output = out / "encoders" / name / f"seed{seed}"
+    arguments = ["fit", *_configs(encoder.train.configs), *to_overrides(encoder.train.set)]
+    arguments += [f"seed_everything={seed}", f"run_dir={output}", "ckpt_path=last"]
+    return _after(Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output), prepared)
+
+
+def _evaluation(
+    out: Path,
+    evaluation: tuple[str, EvaluationEntry],
+    encoder: str,
+    seed: int,
+    study: Study,
+    trained: dict[tuple[str, int], Step],
+    prepared: Sequence[Step],
+) -> Step:
+    name, entry = evaluation
+    described = study.encoders[encoder]
+    training = trained.get((described.untrained or encoder, seed))
+    if training is None:
+        source = str(described.name)
+    else:
+        before = training.output / "encoder_initial"
+        source = str(before if described.untrained else training.output)
+    run_id = f"{name}-{encoder}-seed{seed}"
+    arguments = ["eval", *_configs(entry.configs), "--encoder", source]
+    arguments += ["--out", str(out / "results"), "--run-id", run_id, *to_overrides(entry.set)]
+    step = EvaluationStep(
+        f"{EVALUATE}/{name}/{encoder}/seed{seed}",
+        tuple(arguments),
+        out / "results" / run_id,
+        () if training is None else (training,),
+        evaluation=name,
+        encoder=encoder,
+        seed=seed,
+    )
+    return _after(step, prepared)
+
+
+def _seeds(study: Study, entry: EvaluationEntry, encoder: str) -> list[int]:
+    """Return the trainings of an encoder that are evaluated; one that is not trained has one."""
+    described = study.encoders[encoder]
+    if described.train is None and described.untrained is None:
+        return [0]
+    return study.seeds if entry.seeds is None else entry.seeds
+
+
+def _after(step: Step, prepared: Sequence[Step]) -> Step:
+    """Have a step come after those whose folders its command names."""
+    words = " ".join(step.arguments)
+    found = [one for one in prepared if one.name != step.name and _names(words, one.output)]
+    return replace(step, needs=(*step.needs, *found))
+
+
+def _names(words: str, folder: Path) -> bool:
+    return re.search(rf"{re.escape(str(folder))}(?![\w-])", words) is not None
+
+
+def _configs(files: Sequence[str]) -> list[str]:
+    return [word for file in files for word in ("--config", file)]
+
+
+def to_overrides(settings: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return nested settings as `key=value` arguments, values as JSON where they are no text."""
+    words = []
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            words += to_overrides(value, f"{prefix}{key}.")
+        else:
+            words.append(f"{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}")
+    return words
