@@ -124,9 +124,9 @@ def make_trajectories(
     return made
 
 
-def follow(guide: Guide, dataset: "Dataset", *, task: str) -> list[Trajectory]:
+def follow(guide: Guide, dataset: "Dataset", *, task: str, seed: int = 0) -> list[Trajectory]:
     """Make the trajectories that a data set of the suite's own is to hold."""
-    made = make_trajectories(guide, dataset.quality, dataset.trajectories, task=task)
+    made = make_trajectories(guide, dataset.quality, dataset.trajectories, task=task, seed=seed)
     return [from_states(guide.env, f"{task}/{name}", *way) for name, *way in made]
 
 

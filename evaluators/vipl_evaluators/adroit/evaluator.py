@@ -49,10 +49,10 @@ class Adroit(ControlEvaluator):
         """Make the hand with one task."""
         return ENVIRONMENTS[task](**self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         """Follow the script, or the pen's demonstrations, as well as `dataset.quality` says."""
         assert isinstance(env, HandEnv)
-        return follow(make_guide(env), self.dataset, task=task)
+        return follow(make_guide(env), self.dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first demonstration, or what the script does from the usual start."""

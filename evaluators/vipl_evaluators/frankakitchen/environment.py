@@ -4,6 +4,7 @@ Shapes: S state size, T steps; qpos has 30 entries, of which the robot's are the
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import mujoco
@@ -119,6 +120,36 @@ class KitchenEnv(MujocoEnv):
     def is_success(self, states: Floats) -> NDArray[np.bool_]:
         """Return whether the joint is within 15% of its range of the goal."""
         return np.asarray(self.task.is_success(self.qpos(states)[..., self.task.qpos_index]))
+
+    def true_errors(self, states: Floats, goal: Floats) -> Floats:
+        """Return `object_error`, whatever the goal state: float64 [...] of states [..., S]."""
+        del goal
+        return self.object_error(states)
+
+    def place_object(self, states: Floats, shares: Floats) -> Floats:
+        """Return states [N, K, S] with the joint on its way from the task's start to its goal.
+
+        What follows the joint moves with it: the light goes on with its switch. The arm may reach
+        through a door there, as no physics has a say in it.
+        """
+        task, placed = self.task, np.repeat(states[:, None], len(shares), axis=1)
+        qpos = self.qpos(placed)  # a view
+        qpos[..., task.qpos_index] = task.start + shares * (task.goal - task.start)
+        for index, follower, factor in self._couplings:
+            if index == task.qpos_index:
+                qpos[..., follower] = qpos[..., index] / factor
+        return placed
+
+    @cached_property
+    def _couplings(self) -> list[tuple[int, int, float]]:
+        """Where in qpos a joint is, and one that follows it, and how much faster the former is."""
+        model = self.model
+        of_joints = np.flatnonzero(model.eq_type == mujoco.mjtEq.mjEQ_JOINT)
+        first, second = (
+            model.jnt_qposadr[ids[of_joints]] for ids in (model.eq_obj1id, model.eq_obj2id)
+        )
+        factors = model.eq_data[of_joints, 1]
+        return list(zip(first.tolist(), second.tolist(), factors.tolist(), strict=True))
 
     def hand_to_handle(self, states: Floats) -> Floats:
         """Return the distance from the hand to the task's handle in metres: [...] of [..., S]."""

@@ -43,10 +43,10 @@ class FrankaKitchen(ControlEvaluator):
         """Make the kitchen with one task."""
         return KitchenEnv(TASKS[task], **self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         """Follow demonstrations as well as `dataset.quality` says."""
         assert isinstance(env, KitchenEnv)
-        return follow(KitchenGuide(env), self.dataset, task=task)
+        return follow(KitchenGuide(env), self.dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first held-out demonstration from the usual start."""

@@ -49,10 +49,10 @@ class MetaWorld(ControlEvaluator):
         """Make the table with one task."""
         return SawyerEnv(TASKS[task], **self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         """Follow the package's script as well as `dataset.quality` says."""
         assert isinstance(env, SawyerEnv)
-        return follow(make_guide(env), self.dataset, task=task)
+        return follow(make_guide(env), self.dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return what the script does from the usual start."""

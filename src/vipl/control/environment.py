@@ -75,5 +75,23 @@ class ControlEnv(ABC):
         """Return named distances to the goal state: float64 [T] each, of states [T, S]."""
         return {}
 
+    def true_errors(self, states: Floats, goal: Floats) -> Floats:
+        """Return how far the task is from done, less being nearer: float64 [T], of states [T, S].
+
+        By default the first of `pose_errors`, which should be that of what the task is about;
+        where there is none, minus `true_reward`.
+        """
+        errors = self.pose_errors(states, goal)
+        return next(iter(errors.values())) if errors else -self.true_reward(states)
+
+    def place_object(self, states: Floats, shares: Floats) -> Floats | None:
+        """Return states [N, K, S] that differ from states [N, S] by where the task's object is.
+
+        At a share of 0 it is where the task begins, at 1 where it ends; the robot stays as it is.
+        By default None: the environment cannot tell the object from the rest.
+        """
+        del states, shares
+        return None
+
     def close(self) -> None:  # noqa: B027 - not all hold something
         """Free what the environment holds."""

@@ -1,4 +1,4 @@
-"""Trajectories that policies are learnt from.
+"""Trajectories that policies are learnt from, and that distances are compared on.
 
 Shapes: T steps, S state size, A actions, P proprioception, O observation of the state, H x W
 pixels.
@@ -27,6 +27,7 @@ class Trajectory:
         success: Whether the task is solved, bool [T + 1].
         pictures: Gives uint8 [T + 1, H, W, 3], seen through a camera.
         sha256: Of what the pictures show.
+        states: [T + 1, S]; None where they are unknown.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Trajectory:
     success: NDArray[np.bool_]
     pictures: Callable[[str], NDArray[np.uint8]]
     sha256: str
+    states: Floats | None = None
 
 
 def from_states(env: ControlEnv, name: str, states: Floats, actions: Floats) -> Trajectory:
@@ -50,4 +52,5 @@ def from_states(env: ControlEnv, name: str, states: Floats, actions: Floats) -> 
         success=env.is_success(states),
         pictures=lambda camera: env.render(states, camera),
         sha256=hashlib.sha256(np.ascontiguousarray(states).tobytes()).hexdigest(),
+        states=states,
     )

@@ -19,10 +19,11 @@ from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.frame_folder import read_picture
 from vipl.errors import UserError
-from vipl.evaluation import trajopt
+from vipl.evaluation import correlation, trajopt
 from vipl.evaluation.control_cells import control_cells
 from vipl.evaluation.evaluator import (
     BUDGET,
+    CORRELATION,
     IMITATION,
     OFFLINE_RL,
     ONLINE_RL,
@@ -76,7 +77,7 @@ class ControlEvaluator(Evaluator):
         offsamples: Samples a pixel against jagged edges; 0 renders fastest.
         goal_image: A picture to use instead of the rendered goal; {task} and {camera} in its
             path are filled in.
-        dataset: What policies are learnt from.
+        dataset: What policies are learnt from, and distances are compared on.
         policy: How they are.
         online: How policies are learnt by acting.
 
@@ -97,18 +98,25 @@ class ControlEvaluator(Evaluator):
         OFFLINE_RL: "clone trajectories, each step weighted by exp(temperature x reward)",
         IMITATION: "clone trajectories",
         ONLINE_RL: "learn by acting, rewarded by the change of embedding distance",
+        CORRELATION: "compare the distance with the true error along trajectories",
     }
     unheeded: ClassVar[Mapping[str, Sequence[str]]] = {
         TRAJOPT: ("dataset", "policy", "online"),
         OFFLINE_RL: ("planner", "online"),
         IMITATION: ("planner", "online"),
         ONLINE_RL: ("planner", "dataset", "policy"),
+        CORRELATION: ("setting", "steps", "planner", "policy", "online"),
     }
+    protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {
+        CORRELATION: correlation.METRICS
+    }
+    graded: ClassVar[Sequence[str]] = tuple(correlation.METRICS)
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",
         "best_success": "solved at the end, by the best policy on the way",
         "distance": "embedding distance to the goal",
+        **correlation.LABELS,
     }
 
     def __init__(
@@ -153,8 +161,13 @@ class ControlEvaluator(Evaluator):
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the goal of a task; its environment helps to make states."""
 
-    def make_trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         """Make the suite's own trajectories of a task, as `dataset` asks for.
+
+        Args:
+            task: Its name.
+            env: Of the task.
+            seed: Of all that is random in them; policies are learnt from those of seed 0.
 
         Raises:
             UserError: By default: there are none.
@@ -179,12 +192,17 @@ class ControlEvaluator(Evaluator):
         )
 
     def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
-        """Plan one episode, or learn a policy and run some."""
+        """Plan one episode, learn a policy and run some, or measure trajectories."""
         env = self._env(cell.task)
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
-        runs = {OFFLINE_RL: self._learn, IMITATION: self._learn, ONLINE_RL: self._practise}
+        runs = {
+            OFFLINE_RL: self._learn,
+            IMITATION: self._learn,
+            ONLINE_RL: self._practise,
+            CORRELATION: self._correlate,
+        }
         run = runs.get(cell.protocol, self._plan)
         assert cell.camera is not None
         return run(cell, View(env, cell.camera, encoder), goal, rng)
@@ -201,7 +219,7 @@ class ControlEvaluator(Evaluator):
         states = trajopt.run_episode(
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
         )
-        return self._outcome(env, goal, states, env.render(states, view.camera), reward, shown)
+        return trajopt.outcome(view, states, goal.states[-1], reward=reward, shown=shown)
 
     def _learn(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         picture, shown = None, "the ends of the trajectories"
@@ -232,9 +250,23 @@ class ControlEvaluator(Evaluator):
         )
         return outcome(view, final, progress, goal=goal.states[-1], info={"goal": shown})
 
-    def _trajectories(self, task: str, env: ControlEnv) -> list[Trajectory]:
+    def _correlate(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        picture, shown = None, goal.name
+        if view.encoder is not None:
+            picture, shown = self._goal_picture(cell, view.env, goal)
+        measured = correlation.correlate(
+            view,
+            self._trajectories(cell.task, view.env, seed=cell.seed),
+            goal.states,
+            picture=picture,
+            rendering=self._rendering(cell.task),
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
+
+    def _trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         if self.dataset.path is None:
-            return self.make_trajectories(task, env)
+            return self.make_trajectories(task, env, seed=seed)
         path = self.dataset.path.format(task=task)
         number, key = self.dataset.trajectories, self.dataset.image_key
         return load_trajectories(path, number, env, image_key=key)
@@ -283,29 +315,3 @@ class ControlEvaluator(Evaluator):
         if cell.variant.startswith(BUDGET):
             return replace(self.planner, samples=int(cell.variant.removeprefix(BUDGET)))
         return self.planner
-
-    def _outcome(
-        self,
-        env: ControlEnv,
-        goal: Goal,
-        states: Floats,
-        frames: NDArray[np.uint8],
-        reward: GoalReward | None,
-        shown: str,
-    ) -> Outcome:
-        solved = env.is_success(states)
-        errors = env.pose_errors(states, goal.states[-1])
-        traces = {name: values.tolist() for name, values in errors.items()}
-        if reward is not None:
-            traces["distance"] = (-reward.value(as_images(frames))).tolist()
-        return Outcome(
-            metrics={
-                "success": float(solved[-1]),
-                "ever_success": float(solved.any()),
-                **{name: float(values[-1]) for name, values in errors.items()},
-            },
-            traces=traces,
-            info={"goal": shown},
-            frames=frames,
-            fps_hz=env.fps_hz,
-        )

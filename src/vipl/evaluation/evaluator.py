@@ -26,6 +26,7 @@ CONTROLS = (ORACLE, RANDOM, RANDOM_GOAL, SPARSE_REWARD, TRUE_REWARD)
 BUDGET = "samples="
 
 TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
+CORRELATION = "correlation"
 LEARNING = (OFFLINE_RL, IMITATION, ONLINE_RL)
 
 
@@ -57,11 +58,13 @@ class Outcome:
     """What running a cell gave.
 
     Attributes:
-        metrics: Name to value; the names are those of `Evaluator.higher_is_better`.
+        metrics: Name to value; the names are those of `Evaluator.metrics_of` the protocol.
         traces: Name to its values over the episode, one a step; lengths may differ.
         info: Anything else worth keeping, made of JSON values.
         frames: A video of the episode, uint8 [T, H, W, 3], or None.
         fps_hz: Of the video.
+        undefined: Metrics that have no value in this cell, such as a correlation with what never
+            changes, with the reason. No mean counts them, and `info` keeps the reasons.
     """
 
     metrics: Mapping[str, float]
@@ -69,6 +72,7 @@ class Outcome:
     info: Mapping[str, Any] = field(default_factory=dict)
     frames: NDArray[np.uint8] | None = None
     fps_hz: float = 12.5
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Evaluator(ABC):
     Attributes:
         version: Goes up when a change can move a result.
         higher_is_better: Every metric, and its direction; the first is the one that tables show.
+        protocol_metrics: The same for protocols that have other metrics.
+        graded: Metrics that are no yes or no, even where all values happen to be 0 or 1.
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
         unheeded: Protocol to the arguments of `__init__` that do not bear on it; records do not
@@ -118,6 +124,8 @@ class Evaluator(ABC):
 
     version: ClassVar[int]
     higher_is_better: ClassVar[Mapping[str, bool]]
+    protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {}
+    graded: ClassVar[Sequence[str]] = ()
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
     unheeded: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -125,6 +133,11 @@ class Evaluator(ABC):
     sampled_tasks: ClassVar[bool] = False
     threads: int = 1
     checkpoint: Path | None = None
+
+    @classmethod
+    def metrics_of(cls, protocol: str) -> Mapping[str, bool]:
+        """Return every metric of a protocol, and its direction; the first is the primary one."""
+        return cls.protocol_metrics.get(protocol, cls.higher_is_better)
 
     def prepare(self) -> None:  # noqa: B027 - most suites need nothing
         """Check what the cells will need of this machine, before any worker is started.

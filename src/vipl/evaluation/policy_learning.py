@@ -28,7 +28,7 @@ from vipl.rewards import GoalReward, as_images
 
 @dataclass(frozen=True)
 class Dataset:
-    """The trajectories that a policy is learnt from.
+    """The trajectories that a policy is learnt from, or distances are compared on.
 
     Attributes:
         trajectories: How many a task.

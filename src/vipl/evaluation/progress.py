@@ -31,6 +31,7 @@ class Board:
         console: Where to.
         sampled: Whether the tasks are a sample: the table then has a row a metric, not a row a
             task, of which there may be thousands.
+        graded: Metrics that are no yes or no.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Board:
         console: Console,
         *,
         sampled: bool = False,
+        graded: Sequence[str] = (),
     ) -> None:
         self._console = console
         self._total = len(cells)
         self._metrics = list(metrics)
         self._sampled = sampled
+        self._graded = graded
         self._tasks = list(dict.fromkeys(cell.task for cell in cells))
         self._variants = list(dict.fromkeys(cell.variant for cell in cells))
         self._records: list[Record] = []
@@ -152,10 +155,12 @@ class Board:
 
     def _summary(self, variant: str, task: str | None = None) -> str:
         of = [r for r in self._records if r.variant == variant and task in (None, r.task)]
-        values = [r.metrics[self._metrics[0]] for r in of if r.error is None]
-        failed = f" ({len(of) - len(values)} failed)" if len(values) < len(of) else ""
+        primary = self._metrics[0]
+        values = [r.metrics[primary] for r in of if primary in r.metrics]
+        failures = sum(r.error is not None for r in of)
+        failed = f" ({failures} failed)" if failures else ""
         if not values:
             return failed.strip() or "·"
-        if set(values) <= {0.0, 1.0}:
+        if set(values) <= {0.0, 1.0} and primary not in self._graded:
             return f"{sum(values):.0f}/{len(values)}{failed}"
         return f"{sum(values) / len(values):.3g}{failed}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipl.evaluation import report_learning, report_success, report_traces
+from vipl.evaluation import report_correlation, report_learning, report_success, report_traces
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.pages import render_page, write_page
 from vipl.evaluation.report_data import Measure, Results, capital, join, plural, read_results
@@ -81,13 +81,14 @@ def _control_parts(results: Results) -> dict[str, Any]:
         "goal": report_success.goal_control(results),
         "errors": report_traces.errors(results),
         "distances": report_traces.distances(results),
+        "agreement": report_correlation.agreement(results),
         "samples": None,
     }
 
 
 def _sampled_parts(results: Results) -> dict[str, Any]:
     """Return what a page shows of tasks that are a sample; its metrics compare the goals, too."""
-    absent = dict.fromkeys(("budgets", "learning", "goal", "errors", "distances"))
+    absent = dict.fromkeys(("budgets", "learning", "goal", "errors", "distances", "agreement"))
     return {**absent, "samples": samples(results)}
 
 

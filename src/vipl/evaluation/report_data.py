@@ -12,6 +12,7 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
+    CORRELATION,
     LEARNING,
     MAIN,
     ORACLE,
@@ -132,7 +133,9 @@ class Results:
 
     @property
     def unit(self) -> str:
-        """What one run of a task is called: a training where it is one."""
+        """What one run of a task is called: a training where it is one, or a set of data."""
+        if self.run.get("protocol") == CORRELATION:
+            return "data set"
         if self.run.get("protocol") in LEARNING:
             return "training"
         return str(self.run.get("unit") or "episode")
@@ -176,13 +179,13 @@ class Results:
         """Return the summary's entry of a metric for a task and camera; None is all.
 
         The metric is the primary one where none is named; then the entry also says how many `hits`
-        make up a rate. Its n is 0 where nothing was run.
+        make up a rate. Its n is 0 where nothing was `run`, or what was has no value.
         """
         found: Any = self.summary["variants"].get(variant, {}).get("metrics", {})
         for key in (metric or self.primary.name, *_path(task, camera)):
             found = found.get(key, {})
         entry = found or {"mean": None, "low": None, "high": None, "n": 0, "failed": 0}
-        return {**entry, "hits": self._hits[variant, task, camera]}
+        return {**entry, "hits": self._hits[variant, task, camera], "run": bool(found)}
 
     @cached_property
     def _hits(self) -> Counter[tuple[str, str | None, str | None]]:
@@ -225,8 +228,8 @@ class Results:
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
         config = self.run.get("config", {})
-        learns = config.get("protocol") in LEARNING
-        planner = None if learns else config.get("planner")
+        plans = config.get("protocol") not in (*LEARNING, CORRELATION)
+        planner = config.get("planner") if plans else None
         samples = planner.get("samples") if isinstance(planner, dict) else None
         return samples if isinstance(samples, int) else None
 

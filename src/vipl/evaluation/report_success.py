@@ -225,7 +225,8 @@ def _kind(variant: str) -> str:
 def _mark(results: Results, entry: Mapping[str, Any], spread: tuple[float, float]) -> Mark:
     measure, failed = results.primary, f"{entry['failed']} failed"
     if entry["mean"] is None:
-        return Mark(NOTHING, failed if entry["failed"] else "not run", "", None)
+        why = "undefined" if entry["run"] else "not run"
+        return Mark(NOTHING, failed if entry["failed"] else why, "", None)
     text = f"{entry['hits']}/{entry['n']}" if measure.binary else measure.text(entry["mean"])
     detail = measure.full(entry) if measure.binary else measure.interval(entry)
     if entry["failed"]:

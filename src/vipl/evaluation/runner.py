@@ -123,8 +123,13 @@ class _Evaluation:
         self.keys = {
             cell: record_key(common, encoder.identity(cell.variant), cell) for cell in cells
         }
-        metrics = list(suite.cls.higher_is_better)
-        self.board = Board(cells, metrics, self.console, sampled=suite.cls.sampled_tasks)
+        self.board = Board(
+            cells,
+            list(suite.cls.metrics_of(settings.protocol)),
+            self.console,
+            sampled=suite.cls.sampled_tasks,
+            graded=suite.cls.graded,
+        )
 
     def run(self) -> None:
         """Run what is not done, and write the report, also when interrupted."""

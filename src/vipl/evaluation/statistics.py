@@ -186,7 +186,8 @@ def binary_metrics(records: Iterable[Record], run: Run) -> set[str]:
     """
     if is_sampled(run):
         return set()
-    seen: dict[str, set[float | None]] = {name: set() for name in run["higher_is_better"]}
+    yes_or_no = [name for name in run["higher_is_better"] if name not in run.get("graded", ())]
+    seen: dict[str, set[float | None]] = {name: set() for name in yes_or_no}
     for record in records:
         for name, values in seen.items():
             values.add(metric_of(record, name))

@@ -13,6 +13,8 @@ import numpy as np
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
 from vipl.control.planning import StateScore, plan_steps
+from vipl.evaluation.evaluator import Outcome
+from vipl.evaluation.policy_learning import View
 from vipl.rewards import GoalReward, as_images
 
 
@@ -50,3 +52,34 @@ def visual_score(env: ControlEnv, camera: str, reward: GoalReward) -> StateScore
         return reward.value(as_images(pictures)).double().cpu().numpy()
 
     return score
+
+
+def outcome(
+    view: View, states: Floats, goal: Floats, *, reward: GoalReward | None, shown: str
+) -> Outcome:
+    """Return how an episode went.
+
+    Args:
+        view: How it was seen.
+        states: [T + 1, S], that were visited.
+        goal: The state [S] that errors are measured to.
+        reward: Of the encoder; None for the oracle.
+        shown: Name of the goal, as the encoder saw it.
+    """
+    env, frames = view.env, view.env.render(states, view.camera)
+    solved = env.is_success(states)
+    errors = env.pose_errors(states, goal)
+    traces = {name: values.tolist() for name, values in errors.items()}
+    if reward is not None:
+        traces["distance"] = (-reward.value(as_images(frames))).tolist()
+    return Outcome(
+        metrics={
+            "success": float(solved[-1]),
+            "ever_success": float(solved.any()),
+            **{name: float(values[-1]) for name, values in errors.items()},
+        },
+        traces=traces,
+        info={"goal": shown},
+        frames=frames,
+        fps_hz=env.fps_hz,
+    )

@@ -108,7 +108,7 @@ class Worker:
         start = time.perf_counter()
         try:
             outcome = self._run(cell)
-            checked = _check(outcome, type(self._get_evaluator()))
+            checked = _check(outcome, type(self._get_evaluator()).metrics_of(cell.protocol))
             return Finished(*checked, _encode(outcome), time.perf_counter() - start)
         except UserError as error:
             return Failed(str(error), mendable=True, seconds=time.perf_counter() - start)
@@ -165,21 +165,22 @@ def generator(cell: Cell) -> np.random.Generator:
 
 
 def _check(
-    outcome: Outcome, cls: type[Evaluator]
+    outcome: Outcome, known: Mapping[str, bool]
 ) -> tuple[dict[str, float], dict[str, list[float]], dict[str, Any]]:
     """Return metrics, traces and info as plain values, or raise where a plugin erred."""
     metrics = {name: float(value) for name, value in outcome.metrics.items()}
-    known = list(cls.higher_is_better)
-    if known[0] not in metrics or not set(metrics) <= set(known):
+    told = [*metrics, *outcome.undefined]
+    if next(iter(known)) not in told or not set(told) <= set(known):
         raise ValueError(
             f"the evaluator's metrics are {', '.join(metrics) or 'none'}, expected of "
-            f"{', '.join(known)}, {known[0]} among them"
+            f"{', '.join(known)}, {next(iter(known))} among them"
         )
     traces = {name: [float(value) for value in row] for name, row in outcome.traces.items()}
     for name, values in [*((key, [value]) for key, value in metrics.items()), *traces.items()]:
         if not all(map(math.isfinite, values)):
             raise ValueError(f"{name} holds a value that is not finite")
-    text = json.dumps(dict(outcome.info), allow_nan=False, default=_plain)
+    kept = {"undefined": dict(outcome.undefined)} if outcome.undefined else {}
+    text = json.dumps({**outcome.info, **kept}, allow_nan=False, default=_plain)
     info: dict[str, Any] = json.loads(text)
     return metrics, traces, info
 
