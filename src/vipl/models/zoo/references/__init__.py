@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vipl.models.zoo.entry import Entry
 from vipl.models.zoo.references.clip_resnet import ClipResNet
+from vipl.models.zoo.references.efficientnet_lite import EfficientNetLite0
 from vipl.models.zoo.references.vision_transformer import VisionTransformer
 
 
@@ -57,6 +58,7 @@ _MAKERS: dict[str, Callable[[Entry], nn.Module]] = {
     "resnet34": _resnet,
     "resnet50": _resnet,
     "resnet50_clip": lambda entry: ClipResNet(entry.output_dim),
+    "tf_efficientnet_lite0": lambda entry: EfficientNetLite0(),
     "vit_small_patch16_224": _vit(384, 12, 6),
     "vit_base_patch16_224": _vit(768, 12, 12),
     "vit_large_patch16_224": _vit(1024, 24, 16),
