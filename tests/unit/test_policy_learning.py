@@ -23,7 +23,8 @@ QUICK = PolicyTraining(
 class Taught(Lines):
     """Its trajectories go both ways from the middle: one way is right."""
 
-    def make_trajectories(self, task, env):
+    def make_trajectories(self, task, env, *, seed=0):
+        del seed
         made = []
         for number in range(self.dataset.trajectories):
             sign = -1.0 if number % 2 else 1.0

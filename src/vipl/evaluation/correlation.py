@@ -34,9 +34,9 @@ METRICS = {VALUE: True, REWARD: True, OBJECT: True}
 """All of the protocol's; higher is better."""
 
 LABELS = {
-    VALUE: "rank correlation of distance and true error, over all frames (-1 to 1)",
-    REWARD: "rank correlation of their changes, over a tenth of the task (-1 to 1)",
-    OBJECT: "rank correlation of the two where only the object moves (-1 to 1)",
+    VALUE: "value correlation (of ranks, -1 to 1)",
+    REWARD: "reward correlation (of ranks, -1 to 1)",
+    OBJECT: "object sensitivity (correlation of ranks, -1 to 1)",
 }
 
 POSES = 16
@@ -164,7 +164,7 @@ def rank_correlation(distances: Floats, errors: Floats) -> float:
     ):
         if len(values) < 2 or np.ptp(values) <= least:
             raise UndefinedError(f"{name} is the same in all of {len(values)}")
-    return float(scipy.stats.spearmanr(distances, errors).statistic)
+    return round(float(scipy.stats.spearmanr(distances, errors).statistic), 12)
 
 
 def changes(courses: Iterable[Course], lag: int) -> tuple[Floats, Floats]:
