@@ -61,7 +61,7 @@ class _Block(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [N, C', H', W'] of [N, C, H, W]."""
-        inner = images
+        inner: Tensor = images
         if hasattr(self, "_expand_conv"):
             inner = functional.relu6(self._bn0(self._expand_conv(inner)))
         inner = functional.relu6(self._bn1(_same(self._depthwise_conv, inner)))
