@@ -119,6 +119,17 @@ def test_one_kind_of_a_folder_into_minaris_own(
     np.testing.assert_array_equal(found[0].actions, demo.arrays["action"])
 
 
+def test_a_folder_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--tasks", TASKS[1], "--kinds", "recovery", "--out", "minari"]
+    assert main(["demos", "export", *options]) == 0
+    assert f"{tmp_path / 'minari'}: 1 data sets" in capsys.readouterr().out
+    found = minari.MinariDataset(tmp_path / "minari" / IDS[1] / "data")
+    assert len(found) == len(demonstrations(TASKS[1], "recovery"))
+
+
 # --- what is refused
 
 

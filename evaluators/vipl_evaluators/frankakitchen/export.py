@@ -111,7 +111,8 @@ def _open_root(out: Path | None) -> Path:
         raise UserError(f"{' and '.join(missing)} not installed: pip install 'vipl[minari]'")
     from minari.storage import get_dataset_path
 
-    root = out or Path(get_dataset_path())
+    # Minari appends a relative path to itself.
+    root = (out or Path(get_dataset_path())).absolute()
     root.mkdir(parents=True, exist_ok=True)
     return root
 
