@@ -10,7 +10,7 @@ SEED ?= 0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test lint types test-long slow gl install clean
+.PHONY: quickstart test lint types docs test-long slow gl install clean
 
 quickstart: install gl
 	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks rdoor_close \
@@ -34,12 +34,17 @@ quickstart: install gl
 test: install gl
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-# Large encoders, benchmarks, and every command of the page on suites.
+# Large encoders, benchmarks, and every command of the pages.
 test-long: install gl
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 1 tests/integration
 
 slow: install gl
 	$(BIN)/pytest -m slow tests/slow
+
+# The site, in site/; a link or an anchor that leads nowhere ends it.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "To read it: $(BIN)/python -m http.server -d site, or open site/index.html"
 
 lint: install
 	$(BIN)/ruff check .
@@ -58,4 +63,4 @@ gl:
 	@sh tools/install_gl.sh
 
 clean:
-	rm -rf $(VENV) $(QUICKSTART) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(QUICKSTART) build site .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,182 @@
+"""Every command of every page is understood by the program that it names.
+
+A block of `sh` is run by tests/integration/test_docs_run.py, or says in its title what it needs:
+```sh title="needs a GPU". Both kinds are parsed here, by the parsers that read them for users.
+"""
+
+import ast
+import importlib
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tests.pages import PAGES, ROOT, Block, blocks, inline_code, without_assignments
+
+from vipl.cli import make_parser
+from vipl.config import compose
+from vipl.data.recipes import read_recipe
+from vipl.evaluation.config import make_parser as make_eval_parser
+from vipl.evaluation.config import resolve
+from vipl.evaluation.registry import load_suite
+from vipl.fit import FitCLI
+
+SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
+PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
+TODAYS = [page for page in PAGES if page != "CHANGELOG.md"]
+SUITES = ("frankakitchen", "videos")
+SECTIONS = ("model", "data", "trainer", "checkpoint", "planner", "policy", "online", "dataset")
+
+
+def named(block: Block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+@pytest.fixture(scope="module")
+def keys() -> set[str]:
+    """Every key of `vipl fit` and of `vipl eval`'s suites."""
+    parsers = [FitCLI({"data": {"manifest": "m"}}).parser]
+    parsers += [make_eval_parser(load_suite(name).cls) for name in SUITES]
+    return {key for parser in parsers for key in parser.get_defaults().keys(branches=True)}
+
+
+@pytest.fixture(scope="module")
+def fit_parser():
+    return FitCLI({"data": {"manifest": "m"}}).parser
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder as a reader has it who stands in the repository, and wrote what pages speak of."""
+    for name in ("configs", "data_manifests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    suite = [block.text for block in PYTHON if block.page == "docs/writing_a_suite.md"]
+    (tmp_path / "my_suite.py").write_text("\n\n".join(suite))
+    (tmp_path / "mine.yaml").write_text("seed_everything: 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("my_suite", None)
+
+
+def test_every_block_has_a_language():
+    bare = [named(block) for page in PAGES for block in blocks(page) if not block.language]
+    assert not bare
+
+
+def test_a_title_says_what_is_missing():
+    wrong = [named(block) for block in SHELL if block.info and block.needs is None]
+    assert not wrong, 'expected ```sh, or ```sh title="needs …"'
+
+
+def test_blocks_are_found():
+    text = {block.text for block in SHELL}
+    assert any("make quickstart" in block for block in text)
+    assert len(SHELL) >= 30
+    assert {block.needs is None for block in SHELL} == {True, False}
+
+
+@pytest.mark.parametrize("block", SHELL, ids=named)
+def test_commands_are_understood(block, monkeypatch, fit_parser):
+    assert block.commands
+    for words in block.commands:
+        variables, command = without_assignments(words)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        check(command, fit_parser)
+
+
+def check(words, fit_parser) -> None:
+    """Fail where a command's program does not know what it is given."""
+    if words[0] == "srun":
+        words = words[words.index("vipl") :]
+    if words[0] == "torchrun":
+        from torch.distributed.run import get_args_parser
+
+        parsed = get_args_parser().parse_args(words[1:])
+        assert (parsed.module, parsed.training_script) == (True, "vipl.cli")
+        words = ["vipl", *parsed.training_script_args]
+    program = words[0]
+    if program == "vipl":
+        check_vipl(words[1:], fit_parser)
+    elif program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words[1:]) <= set(targets)
+    elif words[:2] == ["pip", "install"]:
+        for extra in re.findall(r"vipl\[(\w+)\]", " ".join(words)):
+            assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(), extra
+    elif words[:2] == ["python", "-m"]:
+        check_module(words[2], words[3:])
+    else:
+        raise AssertionError(f"nothing here checks {' '.join(words)}")
+
+
+def check_module(name: str, arguments: list[str]) -> None:
+    """Look a program's options up in its source: to import it costs seconds."""
+    if name in ("http.server", "pip"):
+        return
+    spec = find_spec(name)
+    assert spec is not None, name
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    for word in arguments:
+        if word.startswith("--"):
+            assert f'"{word.split("=")[0]}"' in source, f"{name} has no {word}"
+
+
+def check_vipl(words: list[str], fit_parser) -> None:
+    if words[:3] == ["eval", "--suite", "reach"]:  # known once the page's package is installed
+        words = ["eval", "--suite", "my_suite:Reach", *words[3:]]
+    helped = "--help" in words
+    words = [word for word in words if word != "--help"]
+    if helped and words[0] == "manifest":
+        words += ["DIR", "--out", "m.parquet"]
+    args, rest = make_parser().parse_known_args(words)
+    assert not rest or hasattr(args, "overrides"), rest
+    if words[0] in ("fit", "bench") and not helped:
+        config = compose(args.config, rest)
+        fit_parser.parse_object(config)
+        assert config["data"]["manifest"]
+    elif words[0] == "eval" and not args.list:
+        config = compose(args.config, rest)
+        flags = ("suite", "encoder", "protocol")
+        config.update({key: getattr(args, key) for key in flags if getattr(args, key)})
+        if not helped:
+            assert resolve(config).suite
+    elif getattr(args, "recipe", None):
+        read_recipe(args.recipe[0], args.recipe[1:])
+
+
+@pytest.mark.parametrize("page", TODAYS)
+def test_inline_commands_are_understood(page, fit_parser):
+    """Those that are whole: with options, without …, and NAMES that stand for something."""
+    for code in inline_code(page):
+        _, words = without_assignments(code.split())
+        whole = re.search(r"--[a-z-]+ ", code) and not re.search(r"…|\b[A-Z]{2,}\b", code)
+        if words[:1] == ["vipl"] and whole and ("--suite" in words or words[1] != "eval"):
+            check(words, fit_parser)
+
+
+@pytest.mark.parametrize("page", TODAYS)
+def test_inline_keys_are_known(page, keys):
+    for code in inline_code(page):
+        found = re.match(r"^([a-z_0-9]+(?:\.[a-z_0-9]+)*)=(?![\"'=])", code)
+        if found is None:
+            found = re.match(rf"^((?:{'|'.join(SECTIONS)})\.[a-z_0-9.]+)$", code)
+        if found and not code.endswith((".py", ".pt", ".csv", ".yaml", ".safetensors")):
+            assert found[1] in keys, f"{page}: there is no key {code!r}"
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=named)
+def test_python_imports_what_it_uses(block):
+    """The names that a block imports are there, and those of `vipl` that it takes from modules."""
+    tree = ast.parse(block.text)
+    imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    space: dict[str, object] = {}
+    exec(compile(ast.Module(imports, []), named(block), "exec"), space)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = space.get(node.value.id)
+            if module is importlib.import_module("vipl"):
+                assert hasattr(module, node.attr), f"{named(block)}: vipl.{node.attr}"
