@@ -44,7 +44,7 @@ slow: install gl
 # The site, in site/; a link or an anchor that leads nowhere ends it.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "To read it: $(BIN)/python -m http.server -d site, or open site/index.html"
+	@echo "To read it: open site/index.html; with search: $(BIN)/python -m http.server -d site"
 
 lint: install
 	$(BIN)/ruff check .

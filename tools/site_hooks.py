@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 CARRIED = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "configs/*/*.yaml",
+    "configs/**/*.yaml",
     "data_manifests/*",
     "src/vipl/models/zoo/encoders.yaml",
 )

@@ -6,6 +6,7 @@ A block of `sh` is run by tests/integration/test_docs_run.py, or says in its tit
 
 import ast
 import importlib
+import inspect
 import re
 import sys
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from vipl.evaluation.config import make_parser as make_eval_parser
 from vipl.evaluation.config import resolve
 from vipl.evaluation.registry import load_suite
 from vipl.fit import FitCLI
+from vipl.objectives import LSTD, TCN, VIP
 
 SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
@@ -38,7 +40,11 @@ def keys() -> set[str]:
     """Every key of `vipl fit` and of `vipl eval`'s suites."""
     parsers = [FitCLI({"data": {"manifest": "m"}}).parser]
     parsers += [make_eval_parser(load_suite(name).cls) for name in SUITES]
-    return {key for parser in parsers for key in parser.get_defaults().keys(branches=True)}
+    found = {key for parser in parsers for key in parser.get_defaults().keys(branches=True)}
+    for objective in (VIP, TCN, LSTD):
+        arguments = inspect.signature(objective).parameters
+        found |= {f"model.objective.init_args.{name}" for name in arguments}
+    return found
 
 
 @pytest.fixture(scope="module")
