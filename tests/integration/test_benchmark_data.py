@@ -49,3 +49,14 @@ def test_memory_of_all_processes(tiny_manifest):
     means = memory.measure(tiny_manifest, clips=2000, workers=1)
     assert len(means) == 2
     assert all(50 * 2**20 < mean < 4 * 2**30 for mean in means)
+
+
+@pytest.mark.slow
+def test_what_pretraining_costs():
+    line = run("costs", "--number", 2, "--steps", 1, "--networks", "quickstart")
+    assert (line["clips"], line["frames"]) == (2, 200)  # of 300 frames, every third
+    jpeg, h264 = line["prepare"]["jpeg"], line["prepare"]["h264"]
+    assert h264["bytes"] < jpeg["bytes"] < 500_000
+    assert line["ego4d"]["prepare_gb"]["jpeg"] == pytest.approx(4.3e6 * jpeg["bytes"] / 1e9)
+    days = line["ego4d"]["training_core_days"]["quickstart"]
+    assert days == pytest.approx(2e6 * 128 / line["images_per_core_s"]["quickstart"] / 86400)

@@ -11,6 +11,7 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.pages import PAGES, ROOT, Block, blocks, inline_code, without_assignments
@@ -22,6 +23,7 @@ from vipl.evaluation.config import make_parser as make_eval_parser
 from vipl.evaluation.config import resolve
 from vipl.evaluation.registry import load_suite
 from vipl.fit import FitCLI
+from vipl.models import Encoder, save_encoder
 from vipl.objectives import LSTD, TCN, VIP
 
 SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
@@ -172,6 +174,16 @@ def test_inline_keys_are_known(page, keys):
             found = re.match(rf"^((?:{'|'.join(SECTIONS)})\.[a-z_0-9.]+)$", code)
         if found and not code.endswith((".py", ".pt", ".csv", ".yaml", ".safetensors")):
             assert found[1] in keys, f"{page}: there is no key {code!r}"
+
+
+def test_the_readmes_reward(tmp_path):
+    save_encoder(Encoder("resnet10t", output_dim=8, image_size=32), tmp_path / "quickstart/run")
+    program = next(block for block in PYTHON if block.page == "README.md" and "GoalR" in block.text)
+    text = program.text.replace("8, 3, 240, 320", "8, 3, 24, 32")
+    names: dict[str, Any] = {}
+    exec(text, names)
+    values = names["reward"].value(names["images"])
+    assert (values.shape, names["reward"].reward(names["images"]).shape) == ((8,), (7,))
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=named)
