@@ -1,6 +1,7 @@
 """`vipl demos render`: real frames through the real command, and an exact replay of actions."""
 
 import atexit
+import json
 import os
 import shutil
 import signal
@@ -205,6 +206,63 @@ def test_split_is_by_trajectory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert sum(found == {"val"} for found in splits.values()) == held_out
 
 
+def test_thinned_meshes_are_in_the_recipe_and_do_not_pass_for_others(
+    rendered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = ("--mesh-grid-m", "0.006", "--cameras", "left_cam")
+    before = video(rendered, "left_cam").read_bytes()
+    assert main(command(rendered, *extra)) == 0
+    assert "were there already" not in capsys.readouterr().out
+    manifest = read_manifest(rendered / "manifest.parquet")
+    (clip,) = manifest
+    assert json.loads((rendered / "manifest.json").read_text())["recipe"] == {
+        "source": "frankakitchen", "size": SIZE, "mesh_grid_m": 0.006,
+    }  # fmt: skip
+    assert video(rendered, "left_cam").read_bytes() == before
+    difference = np.abs(
+        decode(manifest.video_path(clip)).astype(float) - decode(video(rendered, "left_cam"))
+    )
+    assert 0 < difference.mean() < 1.5
+
+
+def test_a_demonstration_that_was_made_anew_is_rendered_anew(
+    rendered: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(few_demonstrations(), tmp_path / "folder")
+    out = shutil.copytree(rendered, tmp_path / "out")
+    path = folder / TASK / "start_00.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["qpos"] = arrays["qpos"][::-1]
+    np.savez(path, **arrays)
+    assert main(command(out, "--folder", str(folder), "--cameras", "left_cam")) == 0
+    turned, before = decode(video(out, "left_cam")), decode(video(rendered, "left_cam"))
+    assert np.abs(turned[0].astype(float) - before[0]).mean() > 1
+
+
+def test_kinds_numbers_and_folders_beside_those_that_ship(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(render, "_run", lambda jobs, workers: None)
+    folder = tmp_path / "folder"
+    (folder / TASK).mkdir(parents=True)
+    for index in (2, 10, 100):
+        path = folder / TASK / f"anywhere_{index:02d}.npz"
+        shutil.copy(DEMONSTRATION.folder / f"{DEMONSTRATION.name}.npz", path)
+    write_index(folder)
+    options = ["--tasks", TASK, "--cameras", "default", "--folder", str(folder), "--number", "2"]
+    kinds = ["--kinds", "start", "recovery", "anywhere"]
+
+    def names(*extra: str) -> list[str]:
+        assert main(["demos", "render", "--out", str(tmp_path), *options, *kinds, *extra]) == 0
+        clips = read_manifest(tmp_path / "manifest.parquet")
+        return [clip.clip_id.split("/")[1] for clip in clips]
+
+    assert names() == ["anywhere_02", "anywhere_10"]
+    shipped = ["start_00", "start_01", "recovery_00", "recovery_01"]
+    assert names("--with-shipped") == [*shipped, "anywhere_02", "anywhere_10"]
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -212,6 +270,11 @@ def test_split_is_by_trajectory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         (["--cameras", "left"], "there is no camera 'left': expected left_cam"),
         (["--size", "63"], "--size is 63, expected an even number of 16 pixels or more"),
         (["--workers", "0"], "--workers is 0, expected 1 or more"),
+        (["--number", "0"], "--number is 0, expected 1 or more"),
+        (["--kinds", "strat"], "there is no kind 'strat': expected start"),
+        (["--kinds", "knock"], "no demonstrations of the kind knock for light_on: name other"),
+        (["--mesh-grid-m", "-1"], "mesh_grid_m is -1.0, expected a length in metres above 0"),
+        (["--with-shipped"], "/start_00 is in the folder and among those that ship"),
     ],
 )
 def test_mistakes_are_one_sentence(

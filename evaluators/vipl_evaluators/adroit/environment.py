@@ -33,6 +33,7 @@ class HandEnv(MujocoEnv):
         image_size: Side of the pictures, in pixels.
         offsamples: Samples a pixel against jagged edges.
         threads: That roll out plans.
+        mesh_grid_m: To draw large meshes more coarsely, in metres.
 
     Attributes:
         name: Of the task.
@@ -49,13 +50,21 @@ class HandEnv(MujocoEnv):
     low: ClassVar[tuple[float, ...]]
     high: ClassVar[tuple[float, ...]]
 
-    def __init__(self, *, image_size: int = 224, offsamples: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        image_size: int = 224,
+        offsamples: int = 0,
+        threads: int = 1,
+        mesh_grid_m: float | None = None,
+    ) -> None:
         super().__init__(
             scene_spec(self.name),
             steps_per_action=STEPS_PER_ACTION,
             image_size=image_size,
             offsamples=offsamples,
             threads=threads,
+            mesh_grid_m=mesh_grid_m,
         )
         for index in range(self.model.nu):
             gain = _GAINS.get(self.model.actuator(index).name[2:5])

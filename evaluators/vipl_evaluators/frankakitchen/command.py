@@ -4,6 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
+from vipl.errors import UserError
+
+_KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, noisy, anywhere (all)"
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `vipl demos render`, `vipl demos generate` and `vipl demos export`."""
@@ -25,7 +29,20 @@ def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     render.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
     )
+    render.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
+    render.add_argument(
+        "--number", type=int, metavar="N",
+        help="the first N of each kind of each task; every fourth is held out (all)",
+    )  # fmt: skip
+    render.add_argument(
+        "--mesh-grid-m", type=float, metavar="METRES",
+        help="draw the arm's meshes with their vertices merged in a grid of this width, about "
+        "three times as fast with 0.006; evaluate with the same mesh_grid_m (as they are)",
+    )  # fmt: skip
     _add_folder(render)
+    render.add_argument(
+        "--with-shipped", action="store_true", help="those that ship with it beside --folder's"
+    )
     render.set_defaults(run=_render)
 
 
@@ -36,10 +53,14 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument(
         "--quality", metavar="Q",
         help="instead of planning, follow the demonstrations that ship with it, in seconds: "
-        "expert, mixed (a third solves the task, a third leaves off, a third wanders) or noisy",
+        "expert, mixed (a third solves the task, a third leaves off, a third wanders), noisy, or "
+        "anywhere (all solve it, beginning with the arm and the object anywhere)",
     )  # fmt: skip
     generate.add_argument(
         "--number", type=int, default=20, metavar="N", help="of --quality, a task (20)"
+    )
+    generate.add_argument(
+        "--seed", type=int, metavar="SEED", help="of --quality, of all that is random (0)"
     )
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
@@ -68,12 +89,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
-    export.add_argument(
-        "--kinds",
-        nargs="+",
-        metavar="KIND",
-        help="start, recovery, detour, knock, halfway, expert, half, wandering, noisy (all)",
-    )
+    export.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     _add_folder(export)
     export.set_defaults(run=_export)
 
@@ -95,8 +111,17 @@ def _generate(args: argparse.Namespace) -> None:
     if args.quality is not None:
         from vipl_evaluators.frankakitchen.qualities import write_trajectories
 
-        write_trajectories(args.out, quality=args.quality, tasks=args.tasks, number=args.number)
+        write_trajectories(
+            args.out,
+            quality=args.quality,
+            tasks=args.tasks,
+            number=args.number,
+            seed=args.seed or 0,
+            workers=args.workers,
+        )
         return
+    if args.seed is not None:
+        raise UserError("--seed is of --quality: name one, what is planned has seeds of its own")
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations
 
     generate_demonstrations(
@@ -119,7 +144,11 @@ def _render(args: argparse.Namespace) -> None:
         args.out,
         tasks=args.tasks,
         cameras=args.cameras,
+        kinds=args.kinds,
+        number=args.number,
         folder=args.folder,
+        with_shipped=args.with_shipped,
         size=args.size,
+        mesh_grid_m=args.mesh_grid_m,
         workers=args.workers,
     )

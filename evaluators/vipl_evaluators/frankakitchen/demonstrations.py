@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
+from vipl.names import choose
 from vipl_evaluators.frankakitchen.tasks import TASKS, Task
 
 FPS_HZ = 12.5
@@ -23,8 +25,8 @@ FPS_HZ = 12.5
 KINDS = ("start", "recovery", "detour", "knock", "halfway")
 """Of demonstrations, all of which solve their task."""
 
-QUALITY_KINDS = ("expert", "half", "wandering", "noisy")
-"""Of trajectories whose quality was asked for: `qualities.py`."""
+QUALITY_KINDS = ("expert", "half", "wandering", "noisy", "anywhere")
+"""Of trajectories whose quality was asked for: `qualities.py`, `anywhere.py`."""
 
 _FOLDER = Path(__file__).parent / "data"
 _HOLD_OUT_EVERY = 4
@@ -41,7 +43,8 @@ class Demonstration:
             goal's own pose for instance, with the object untouched; "detour": from the usual
             start pose, the arm first goes by poses that are of no use; "knock": a detour on which
             it pushes something else away; "halfway": a recovery in which the object has gone a part
-            of its way. Or one of `QUALITY_KINDS`.
+            of its way. Or one of `QUALITY_KINDS`, of which "anywhere" solves the task too, and may
+            begin where it is solved.
         frames: T + 1, number of states.
         first_success: First state in which the task is solved, None where it never is.
         split: "train" or "val"; every fourth of each kind is held out.
@@ -68,7 +71,12 @@ class Demonstration:
     @cached_property
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Arrays qpos [T+1, 30], qvel [T+1, 29] and action [T, 9] in [-1, 1]."""
-        return read_arrays(self.folder / f"{self.name}.npz")
+        return read_arrays(self.path)
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self.folder / f"{self.name}.npz"
 
     @property
     def ends_solved(self) -> bool:
@@ -97,6 +105,66 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         )
         for entry in entries
     ]
+
+
+def select(
+    *,
+    tasks: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    folder: Path | None = None,
+    with_shipped: bool = False,
+    number: int | None = None,
+) -> list[Demonstration]:
+    """Return some of the demonstrations of a folder.
+
+    Args:
+        tasks: Names, or None for all twelve.
+        kinds: Some of `KINDS` and `QUALITY_KINDS`, or None for all.
+        folder: As for `load_index`.
+        with_shipped: Add those that ship with the package to the folder's.
+        number: The first so many of each kind of each task, None for all.
+
+    Raises:
+        UserError: On an unknown name, where a task that is named has none, or where two have one
+            name.
+    """
+    task_names = choose("task", tasks, TASKS)
+    kind_names = choose("kind", kinds, (*KINDS, *QUALITY_KINDS))
+    if number is not None and number < 1:
+        raise UserError(f"--number is {number}, expected 1 or more")
+    found = load_index(folder)
+    if with_shipped and folder is not None:
+        found = _without_doubles([*load_index(), *found])
+    found = [demo for demo in found if demo.task_name in task_names and demo.kind in kind_names]
+    there = {demo.task_name for demo in found}
+    lacking = [name for name in tasks or () if name not in there]
+    if lacking or not found:
+        raise UserError(
+            f"no demonstrations of the kind {' or '.join(kind_names)} for "
+            f"{', '.join(lacking or task_names)}: name other --tasks or --kinds"
+        )
+    return found if number is None else _first(found, number)
+
+
+def _first(demos: Sequence[Demonstration], number: int) -> list[Demonstration]:
+    counts: Counter[tuple[str, str]] = Counter()
+    first = []
+    for demo in demos:
+        key = (demo.task_name, demo.kind)
+        counts[key] += 1
+        if counts[key] <= number:
+            first.append(demo)
+    return first
+
+
+def _without_doubles(demos: Sequence[Demonstration]) -> list[Demonstration]:
+    name, times = Counter(demo.name for demo in demos).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"{name} is in the folder and among those that ship: rename the folder's file and call "
+            "`vipl demos generate` again, or leave out --with-shipped"
+        )
+    return list(demos)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -148,10 +216,10 @@ def write_index(out: Path, describe: Callable[[Path], dict[str, object]] = descr
     """List the demonstrations that a folder holds in its `index.json`; return its path."""
     tasks = list(TASKS)
 
-    def place(path: Path) -> tuple[int, int, str]:
-        kind = path.stem.split("_")[0]
+    def place(path: Path) -> tuple[int, int, int]:
+        kind, number = path.stem.split("_")
         kinds = (*KINDS, *QUALITY_KINDS)
-        return tasks.index(path.parent.name), kinds.index(kind), path.stem
+        return tasks.index(path.parent.name), kinds.index(kind), int(number)
 
     lines = [json.dumps(describe(path)) for path in sorted(out.glob("*/*.npz"), key=place)]
     text = "[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n"

@@ -44,6 +44,7 @@ class KitchenEnv(MujocoEnv):
         offsamples: Samples a pixel against jagged edges.
         shadows: Whether shadows and reflections are drawn.
         threads: That roll out plans.
+        mesh_grid_m: To draw the arm's meshes more coarsely, in metres: see docs/suites.md.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class KitchenEnv(MujocoEnv):
         offsamples: int = 0,
         shadows: bool = False,
         threads: int = 1,
+        mesh_grid_m: float | None = None,
     ) -> None:
         super().__init__(
             kitchen_spec(),
@@ -62,6 +64,7 @@ class KitchenEnv(MujocoEnv):
             offsamples=offsamples,
             shadows=shadows,
             threads=threads,
+            mesh_grid_m=mesh_grid_m,
         )
         self.task = task
         self._action_s = STEPS_PER_ACTION * self.model.opt.timestep

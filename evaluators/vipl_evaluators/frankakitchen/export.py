@@ -17,12 +17,7 @@ from vipl.console import Console
 from vipl.data.commands import progress
 from vipl.errors import UserError
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.demonstrations import (
-    KINDS,
-    QUALITY_KINDS,
-    Demonstration,
-    load_index,
-)
+from vipl_evaluators.frankakitchen.demonstrations import Demonstration, select
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.gym import env_id
@@ -84,20 +79,9 @@ def export_demonstrations(
 def _choose_demonstrations(
     tasks: Sequence[str] | None, kinds: Sequence[str] | None, folder: Path | None
 ) -> dict[str, list[Demonstration]]:
-    kind_names = choose("kind", kinds, (*KINDS, *QUALITY_KINDS))
     names = choose("task", tasks, TASKS)
-    demos = load_index(folder)
-    chosen = {
-        name: [demo for demo in demos if demo.task_name == name and demo.kind in kind_names]
-        for name in names
-    }
-    empty = [name for name, found in chosen.items() if not found]
-    if empty:
-        raise UserError(
-            f"no demonstrations of the kind {' or '.join(kind_names)} for {', '.join(empty)}: "
-            "name other --tasks or --kinds"
-        )
-    return chosen
+    demos = select(tasks=names, kinds=kinds, folder=folder)
+    return {name: [demo for demo in demos if demo.task_name == name] for name in names}
 
 
 def _open_root(out: Path | None) -> Path:

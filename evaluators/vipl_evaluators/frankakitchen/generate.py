@@ -23,6 +23,13 @@ from vipl_evaluators.frankakitchen.demonstrations import (
     write_index,
 )
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, ROBOT_JOINTS, KitchenEnv
+from vipl_evaluators.frankakitchen.placement import (
+    KNOCKED,
+    TOUCHED,
+    object_moved,
+    others_moved,
+    settle,
+)
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -34,9 +41,7 @@ _CLOSE_ENOUGH = 0.03  # object error, as a share of the joint's range: no need t
 # A detour goes by this many poses, each within so many radians of one of a demonstration's, and
 # turns to the next after so many steps.
 _DETOUR_POSES, _DETOUR_RADIANS, _DETOUR_STEPS = 3, 0.6, 14
-_TOUCHED = 0.03  # movement of the object, as a share of the joint's range
 _HALFWAY = (0.3, 0.7)  # of the way is left: not so near the goal that the task counts as solved
-_KNOCKED = 0.1  # movement of anything else: metres, radians, or parts of a quaternion
 
 
 @dataclass(frozen=True)
@@ -222,7 +227,7 @@ def detour(
         raise UserError(f"{env.task.name}: detours need a start demonstration, make that first")
     for _ in range(trials if knock else 1):
         states, actions = _wander(env, poses, rng, free=not knock, trials=trials)
-        if not knock or _others_moved(env, states[-1]).max() > _KNOCKED:
+        if not knock or others_moved(env, states[-1]).max() > KNOCKED:
             return states, actions
     raise UserError(f"{env.task.name}: nothing else was pushed away on {trials} ways")
 
@@ -236,8 +241,8 @@ def _wander(
         pose = poses[0] if rng.random() < 1 / 2 else poses[rng.integers(len(poses))]
         aim = pose[:ARM_JOINTS] + rng.uniform(-1, 1, ARM_JOINTS) * _DETOUR_RADIANS
         way, steps = _move(env, states[-1], aim)
-        hit = free and _others_moved(env, way).max() > _KNOCKED
-        if _object_moved(env, way, env.task.start).max() < _TOUCHED and not hit:
+        hit = free and others_moved(env, way).max() > KNOCKED
+        if object_moved(env, way, env.task.start).max() < TOUCHED and not hit:
             states, actions = np.concatenate([states, way]), np.concatenate([actions, steps])
             found += 1
             if found == _DETOUR_POSES:
@@ -255,18 +260,6 @@ def _move(env: KitchenEnv, state: Floats, aim: Floats) -> tuple[Floats, Floats]:
         states.append(state)
         actions.append(action)
     return np.array(states), np.array(actions)
-
-
-def _object_moved(env: KitchenEnv, states: Floats, place: float) -> Floats:
-    """Return how far the object is from a place of its joint, as a share of its range."""
-    position = env.qpos(states)[..., env.task.qpos_index]
-    return np.asarray(np.abs(position - place) / env.task.joint_range)
-
-
-def _others_moved(env: KitchenEnv, states: Floats) -> Floats:
-    """Return how far the kitchen's other joints are from the usual start."""
-    moved = np.abs(env.qpos(states) - env.start_qpos())
-    return np.delete(moved, [*range(ROBOT_JOINTS), env.task.qpos_index], axis=-1)
 
 
 def recovery_start(
@@ -293,16 +286,9 @@ def recovery_start(
     place = goal + left * (env.task.start - goal)
     for _ in range(trials):
         pose = poses[0] if rng.random() < 2 / 3 else poses[rng.integers(len(poses))]
-        qpos = env.start_qpos()
-        qpos[: ROBOT_JOINTS - 2] = pose[:-2] + rng.normal(scale=noise, size=ROBOT_JOINTS - 2)
-        qpos[env.task.qpos_index] = place
-        qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
-        settled = env.rollout(env.state(qpos), np.zeros((1, 6, env.action_size)))[0, -1]
-        moved = _object_moved(env, settled, place) > _TOUCHED
-        moved = moved or _others_moved(env, settled).max() > _KNOCKED
-        still = np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() < 0.5
-        if still and not moved:
-            return env.state(env.qpos(settled), env.qvel(settled))
+        arm = pose[:ARM_JOINTS] + rng.normal(scale=noise, size=ARM_JOINTS)
+        if (state := settle(env, arm, place)) is not None:
+            return state
         noise *= 1.03  # a pose that touches something: look farther away
     raise UserError(f"{env.task.name}: no free pose near its demonstrations in {trials} trials")
 

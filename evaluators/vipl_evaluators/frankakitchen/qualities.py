@@ -15,10 +15,12 @@ from vipl.console import Console
 from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.names import choose
+from vipl_evaluators.frankakitchen.anywhere import KIND as ANYWHERE
+from vipl_evaluators.frankakitchen.anywhere import write_clips
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays, write_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
-from vipl_evaluators.qualities import Guide, Way, make_trajectories
+from vipl_evaluators.qualities import QUALITIES, Guide, Way, make_trajectories
 
 _CORRECTION = 4.0  # of an action, for a radian that a joint is off
 _POSE_RADIANS, _POSE_STEPS = 0.6, 14  # wandering: how far poses are from the start's, how long each
@@ -86,38 +88,60 @@ def write_trajectories(
     tasks: Sequence[str] | None = None,
     number: int = 20,
     seed: int = 0,
+    workers: int = 1,
 ) -> Path:
     """Write trajectories to `out/<task>/<kind>_NN.npz`, and list them in `out/index.json`.
 
     Args:
         out: Folder to write to; files of the same names are replaced.
-        quality: As for `make_trajectories`.
+        quality: As for `make_trajectories`, or "anywhere": as
+            `vipl_evaluators.frankakitchen.anywhere` says.
         tasks: Names, or None for all twelve.
         number: Of trajectories a task.
         seed: Of all that is random.
+        workers: Processes, for "anywhere".
 
     Returns:
         The index's path.
 
     Raises:
-        UserError: As `make_trajectories` does, or if a name is unknown.
+        UserError: If a name is unknown, a number too small, or a task was not solved; the
+            trajectories of other tasks are listed all the same.
     """
-    if number < 1:
-        raise UserError(f"--number is {number}, expected 1 or more")
+    for name, value, least in (("number", number, 1), ("seed", seed, 0), ("workers", workers, 1)):
+        if value < least:
+            raise UserError(f"--{name} is {value}, expected {least} or more")
+    choose("quality", [quality], (*QUALITIES, ANYWHERE))
+    console = Console(highlight=False, soft_wrap=True)
+    unsolved = []
     for task in choose("task", tasks, list(TASKS)):
-        env = KitchenEnv(TASKS[task])
-        for name, states, actions in make_trajectories(
-            KitchenGuide(env), quality, number, task=task, seed=seed
-        ):
-            write_arrays(
-                out / task / f"{name}.npz",
-                qpos=env.qpos(states),
-                qvel=env.qvel(states),
-                action=actions,
-                seed=[seed],
-                samples=0,
-            )
-        env.close()
+        if quality != ANYWHERE:
+            _write(out, quality, task, number=number, seed=seed)
+            continue
+        made, tries = write_clips(out, task, number=number, seed=seed, workers=workers)
+        console.print(f"{task}: {made} of {number} clips, in {tries} tries")
+        if not made:
+            unsolved.append(f"{task} in {tries} tries")
     index = write_index(out)
-    Console(highlight=False, soft_wrap=True).print(f"{index}: {len(load_index(out))} trajectories")
+    console.print(f"{index}: {len(load_index(out))} trajectories")
+    if unsolved:
+        raise UserError(
+            f"following a demonstration from elsewhere never solved {', '.join(unsolved)}: leave "
+            "it out of --tasks, or plan with --recoveries and --detours"
+        )
     return index
+
+
+def _write(out: Path, quality: str, task: str, *, number: int, seed: int) -> None:
+    env = KitchenEnv(TASKS[task])
+    made = make_trajectories(KitchenGuide(env), quality, number, task=task, seed=seed)
+    for name, states, actions in made:
+        write_arrays(
+            out / task / f"{name}.npz",
+            qpos=env.qpos(states),
+            qvel=env.qvel(states),
+            action=actions,
+            seed=[seed],
+            samples=0,
+        )
+    env.close()

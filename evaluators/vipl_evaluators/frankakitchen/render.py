@@ -9,19 +9,35 @@ import av
 import numpy as np
 
 from vipl.console import Console
+from vipl.control.meshes import check_grid
 from vipl.control.opengl import choose_backend
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video_writer import write_h264
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, Demonstration, load_index
+from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, Demonstration, select
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.scene import CAMERAS
-from vipl_evaluators.frankakitchen.tasks import TASKS
 
-_kitchens: dict[int, KitchenEnv] = {}
+
+@dataclass(frozen=True)
+class Look:
+    """What pictures depend on, beside state and camera.
+
+    Attributes:
+        size: Side of the pictures, in pixels.
+        mesh_grid_m: As `KitchenEnv` takes it.
+    """
+
+    size: int
+    mesh_grid_m: float | None
+
+    @property
+    def folder(self) -> str:
+        """Where videos that look so are: finished ones of another look are not to be kept."""
+        return "videos" if self.mesh_grid_m is None else f"videos_grid_{self.mesh_grid_m:g}m"
 
 
 @dataclass(frozen=True)
@@ -30,13 +46,16 @@ class Job:
 
     Attributes:
         demonstration: What to render.
-        size: Side of the pictures, in pixels.
+        look: Of the pictures.
         outputs: Camera to the file to write.
     """
 
     demonstration: Demonstration
-    size: int
+    look: Look
     outputs: dict[str, Path]
+
+
+_kitchens: dict[Look, KitchenEnv] = {}
 
 
 def render_demonstrations(
@@ -44,41 +63,54 @@ def render_demonstrations(
     *,
     tasks: Sequence[str] | None = None,
     cameras: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    number: int | None = None,
     folder: Path | None = None,
+    with_shipped: bool = False,
     size: int = 224,
+    mesh_grid_m: float | None = None,
     workers: int = 1,
 ) -> Path:
     """Render demonstrations into `out/videos/` and write `out/manifest.parquet`.
 
-    Finished files are kept, so a call that was stopped goes on where it was.
+    Finished files are kept, so a call that was stopped goes on where it was. Videos with a grid are
+    in a folder of their own, such as `out/videos_grid_0.006m/`.
 
     Args:
         out: Folder to write to.
         tasks: Names, or None for all twelve.
         cameras: Names, or None for all three.
+        kinds: Such as "start", or None for all.
+        number: The first so many of each kind of each task, None for all.
         folder: Of demonstrations; None means those that ship with the package.
+        with_shipped: Render those that ship with the package beside the folder's.
         size: Side of the frames, in pixels; even.
+        mesh_grid_m: As `KitchenEnv` takes it.
         workers: Processes that render.
 
     Returns:
         The manifest's path.
 
     Raises:
-        UserError: On an unknown name or a wrong size, or where there is no OpenGL.
+        UserError: On an unknown name or a wrong size, where there is nothing to render, or no
+            OpenGL.
     """
-    task_names = choose("task", tasks, list(TASKS))
     camera_names = choose("camera", cameras, CAMERAS)
     if size < 16 or size % 2:
         raise UserError(f"--size is {size}, expected an even number of 16 pixels or more")
     if workers < 1:
         raise UserError(f"--workers is {workers}, expected 1 or more")
-    chosen = [demo for demo in load_index(folder) if demo.task_name in task_names]
+    check_grid(mesh_grid_m)
+    look = Look(size, mesh_grid_m)
+    chosen = select(
+        tasks=tasks, kinds=kinds, folder=folder, with_shipped=with_shipped, number=number
+    )
     files = {
-        (demo.name, camera): out / "videos" / f"{demo.name}_{camera}.mp4"
+        (demo.name, camera): out / look.folder / f"{demo.name}_{camera}.mp4"
         for demo in chosen
         for camera in camera_names
     }
-    jobs = [_job(demo, size, camera_names, files) for demo in chosen]
+    jobs = [_job(demo, look, camera_names, files) for demo in chosen]
     _run([job for job in jobs if job.outputs], workers)
     clips = [
         _clip(demo, camera, files[demo.name, camera].relative_to(out), size)
@@ -86,7 +118,9 @@ def render_demonstrations(
         for camera in camera_names
     ]
     manifest = out / "manifest.parquet"
-    recipe = {"source": "frankakitchen", "size": size}
+    recipe: dict[str, object] = {"source": "frankakitchen", "size": size}
+    if mesh_grid_m is not None:
+        recipe["mesh_grid_m"] = mesh_grid_m
     write_manifest(clips, manifest, recipe=recipe)
     held_out = sum(clip.split == "val" for clip in clips)
     kept = len(clips) - sum(len(job.outputs) for job in jobs)
@@ -99,16 +133,16 @@ def render_demonstrations(
 
 def _job(
     demo: Demonstration,
-    size: int,
+    look: Look,
     cameras: Sequence[str],
     files: dict[tuple[str, str], Path],
 ) -> Job:
     missing = {
         camera: files[demo.name, camera]
         for camera in cameras
-        if not _is_finished(files[demo.name, camera], demo.frames, size)
+        if not _is_finished(files[demo.name, camera], demo, look.size)
     }
-    return Job(demo, size, missing)
+    return Job(demo, look, missing)
 
 
 def _run(jobs: Sequence[Job], workers: int) -> None:
@@ -130,22 +164,25 @@ def _run(jobs: Sequence[Job], workers: int) -> None:
 
 def render_job(job: Job) -> None:
     """Render one job. Runs in a process of its own."""
-    if job.size not in _kitchens:
-        _kitchens[job.size] = KitchenEnv(job.demonstration.task, image_size=job.size)
-    kitchen = _kitchens[job.size]
+    look = job.look
+    if look not in _kitchens:
+        _kitchens[look] = KitchenEnv(
+            job.demonstration.task, image_size=look.size, mesh_grid_m=look.mesh_grid_m
+        )
+    kitchen = _kitchens[look]
     states = np.array([kitchen.state(q) for q in job.demonstration.arrays["qpos"]])
     for camera, path in job.outputs.items():
         pictures = kitchen.render(states, camera)
         write_atomically(path, partial(write_h264, frames=pictures, fps_hz=FPS_HZ))
 
 
-def _is_finished(path: Path, frames: int, size: int) -> bool:
-    if not path.is_file():
-        return False
+def _is_finished(path: Path, demo: Demonstration, size: int) -> bool:
+    if not path.is_file() or path.stat().st_mtime < demo.path.stat().st_mtime:
+        return False  # there is none, or the demonstration was made anew
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            return (stream.frames, stream.width, stream.height) == (frames, size, size)
+            return (stream.frames, stream.width, stream.height) == (demo.frames, size, size)
     except (av.FFmpegError, IndexError):
         return False  # not a video: a disk that was full, a copy that was cut off
 

@@ -49,12 +49,19 @@ class SawyerEnv(MujocoEnv):
         image_size: Side of the pictures, in pixels.
         offsamples: Samples a pixel against jagged edges.
         threads: That roll out plans.
+        mesh_grid_m: To draw large meshes more coarsely, in metres.
     """
 
     inputs_in_state = True
 
     def __init__(
-        self, task: Task, *, image_size: int = 224, offsamples: int = 0, threads: int = 1
+        self,
+        task: Task,
+        *,
+        image_size: int = 224,
+        offsamples: int = 0,
+        threads: int = 1,
+        mesh_grid_m: float | None = None,
     ) -> None:
         super().__init__(
             scene_spec(task),
@@ -62,6 +69,7 @@ class SawyerEnv(MujocoEnv):
             image_size=image_size,
             offsamples=offsamples,
             threads=threads,
+            mesh_grid_m=mesh_grid_m,
         )
         self.task = task
         self.action_size = 4

@@ -1,0 +1,278 @@
+"""Clips that begin anywhere, and solve their task along a demonstration's path: no planning.
+
+The arm begins at its usual start, where demonstrations end, or near any pose of one; the object at
+its start, part of the way, or at its goal. The arm walks to a place of the path from which the rest
+is still to be done, repeats the demonstration's actions with a correction of the joints, and comes
+to rest in its last pose. The simulator says whether that solved the task.
+
+Only demonstrations that are not held out are followed.
+
+Shapes: S state size, T steps.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from vipl.control.environment import Floats
+from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays
+from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
+from vipl_evaluators.frankakitchen.placement import settle
+from vipl_evaluators.frankakitchen.processes import run_jobs
+from vipl_evaluators.frankakitchen.tasks import TASKS
+from vipl_evaluators.qualities import Way
+
+KIND = "anywhere"
+
+_TRIES = 25  # for a clip
+_FIRST = 4  # clips: where none of them is solved, the task is given up
+
+_CORRECTION = 10.0  # of an action, for a radian that a joint is off
+_WALK_STEPS, _WALK_RADIANS = 40, 0.06  # at most; off at most, when it is there
+_REST_STEPS, _REST_RADIANS = 6, 0.05  # the same, once the task is solved
+_END_RADIANS = 0.25  # off at most, in the last state
+_RADIANS_PER_STEP = 0.08  # that a joint goes, about
+_EARLY_STEPS = (1, 7)  # before the object is met, to be on the path by then
+_PLACES = 60  # to try, for a beginning
+
+
+class Beginning(NamedTuple):
+    """Where clips begin.
+
+    Attributes:
+        arm: At the usual start, where a demonstration ends, or near any of its poses.
+        left: Least and most of the object's way that is left; 0 where the task is solved.
+        share: Of the tries.
+    """
+
+    arm: Literal["start", "end", "any"]
+    left: tuple[float, float]
+    share: float
+
+
+BEGINNINGS = (
+    Beginning("start", (1.0, 1.0), 0.15),
+    Beginning("end", (1.0, 1.0), 0.25),
+    Beginning("any", (1.0, 1.0), 0.3),
+    Beginning("end", (0.3, 0.95), 0.1),
+    Beginning("any", (0.3, 0.95), 0.1),
+    Beginning("any", (0.0, 0.0), 0.1),
+)
+"""Most with the object untouched: there the arm's place tells nothing about it."""
+
+
+class Followed(NamedTuple):
+    """What is followed: a demonstration's.
+
+    Attributes:
+        arm: Positions [T + 1, 7] of the arm's joints.
+        place: Of the object's joint, [T + 1].
+        actions: [T, 9].
+    """
+
+    arm: Floats
+    place: Floats
+    actions: Floats
+
+
+class Walk:
+    """States and actions, as they come about.
+
+    Args:
+        env: Of the task.
+        start: State [S].
+    """
+
+    def __init__(self, env: KitchenEnv, start: Floats) -> None:
+        self._env = env
+        self.states = [start]
+        self.actions: list[Floats] = []
+
+    @property
+    def arm(self) -> Floats:
+        """Where the arm's joints [7] are."""
+        return self._env.qpos(self.states[-1])[:ARM_JOINTS]
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the task is solved now."""
+        return bool(self._env.is_success(self.states[-1]))
+
+    def act(self, action: Floats, aim: Floats) -> None:
+        """Do an action [9], corrected towards a pose [7]."""
+        action = action.copy()
+        action[:ARM_JOINTS] += _CORRECTION * (aim - self.arm)
+        self.actions.append(np.clip(action, -1, 1))
+        self.states.append(self._env.step(self.states[-1][None], self.actions[-1][None])[0])
+
+    def go(self, aim: Floats, *, steps: int, within: float) -> None:
+        """Move towards a pose [7] until every joint is within so many radians."""
+        for _ in range(steps):
+            if np.abs(aim - self.arm).max() < within:
+                return
+            self.act(np.zeros(self._env.action_size), aim)
+
+    def way(self) -> Way:
+        """Return states [T + 1, S] and actions [T, 9]."""
+        return np.array(self.states), np.array(self.actions)
+
+
+class Anywhere:
+    """Makes clips of one task.
+
+    Args:
+        env: Of the task.
+    """
+
+    def __init__(self, env: KitchenEnv) -> None:
+        self.env = env
+        self.followed = [
+            demo
+            for demo in load_index()
+            if (demo.task_name, demo.kind, demo.split) == (env.task.name, "start", "train")
+        ]
+        index = env.task.qpos_index
+        qpos = [(demo.arrays["qpos"], demo.arrays["action"]) for demo in self.followed]
+        self._paths = [Followed(q[:, :ARM_JOINTS], q[:, index], actions) for q, actions in qpos]
+
+    def attempt(self, rng: np.random.Generator) -> Way | None:
+        """Begin somewhere and follow a demonstration; None if that did not end as it does."""
+        shares = [beginning.share for beginning in BEGINNINGS]
+        start = self.begin(BEGINNINGS[rng.choice(len(BEGINNINGS), p=shares)], rng)
+        if start is None:
+            return None
+        walk, path = Walk(self.env, start), self._draw_path(rng)
+        if walk.is_solved:
+            walk.go(path.arm[-1], steps=_WALK_STEPS, within=_WALK_RADIANS / 2)
+        else:
+            self._solve(walk, path, rng)
+        near = np.abs(path.arm[-1] - walk.arm).max() < _END_RADIANS
+        return walk.way() if walk.is_solved and near and len(walk.states) > 3 else None
+
+    def begin(self, beginning: Beginning, rng: np.random.Generator) -> Floats | None:
+        """Draw a state [S] in which arm and object stand still; None if no place was free."""
+        task = self.env.task
+        place = task.goal + rng.uniform(*beginning.left) * (task.start - task.goal)
+        noise = 1.0
+        for _ in range(_PLACES):
+            state = settle(self.env, self._draw_pose(beginning.arm, noise, rng), place)
+            if state is not None:
+                return state
+            noise *= 1.04  # a pose that touches something: look farther away
+        return None
+
+    def _draw_pose(self, arm: str, noise: float, rng: np.random.Generator) -> Floats:
+        if arm == "start":
+            home = self.env.start_qpos()[:ARM_JOINTS]
+            return home + noise * rng.uniform(-0.05, 0.05, ARM_JOINTS)
+        poses = self._draw_path(rng).arm
+        if arm == "end":
+            return np.asarray(poses[-1] + noise * rng.normal(scale=0.1, size=ARM_JOINTS))
+        pose, width = poses[rng.integers(len(poses))], 0.6 * rng.uniform(0.2, 1)
+        return np.asarray(pose + rng.uniform(-width, width, ARM_JOINTS))
+
+    def _draw_path(self, rng: np.random.Generator) -> Followed:
+        return self._paths[rng.integers(len(self._paths))]
+
+    def _solve(self, walk: Walk, path: Followed, rng: np.random.Generator) -> None:
+        for _ in range(2):
+            joined = self._join(walk, path, rng)
+            walk.go(path.arm[joined], steps=_WALK_STEPS, within=_WALK_RADIANS)
+            for aim, action in zip(path.arm[joined:], path.actions[joined:], strict=False):
+                walk.act(action, aim)
+            if walk.is_solved:
+                walk.go(path.arm[-1], steps=_REST_STEPS, within=_REST_RADIANS)
+                return
+
+    def _join(self, walk: Walk, path: Followed, rng: np.random.Generator) -> int:
+        """Return where to join a path: near by, and before it moves the object on from here."""
+        task = self.env.task
+        errors = np.abs(path.place - task.goal) / task.joint_range
+        error = self.env.object_error(walk.states[-1])
+        if error > errors[0] - 0.05:
+            met = np.abs(path.place - task.start) / task.joint_range > 0.02
+        else:
+            met = errors <= error
+        last = int(met.argmax()) if met.any() else len(met) - 1
+        last = max(1, last - int(rng.integers(*_EARLY_STEPS)))
+        walk_steps = np.abs(path.arm[: last + 1] - walk.arm).max(axis=1) / _RADIANS_PER_STEP
+        steps = walk_steps + np.arange(last, -1, -1) + rng.uniform(0, 6, size=last + 1)
+        return int(steps.argmin())
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make.
+
+    Attributes:
+        task_name: A key of `TASKS`.
+        index: Its number among those of its task.
+        seed: Of the run.
+        output: The file to write.
+    """
+
+    task_name: str
+    index: int
+    seed: int
+    output: Path
+
+
+_makers: dict[str, Anywhere] = {}
+
+
+def make_clip(job: Job) -> tuple[bool, int]:
+    """Make and write one clip; return whether a try succeeded, and the number of tries."""
+    if job.task_name not in _makers:
+        _makers[job.task_name] = Anywhere(KitchenEnv(TASKS[job.task_name]))
+    maker = _makers[job.task_name]
+    for attempt in range(_TRIES):
+        seed = [job.seed, zlib.crc32(job.task_name.encode()), job.index, attempt]
+        way = maker.attempt(np.random.default_rng(seed))
+        if way is not None:
+            states, actions = way
+            qpos, qvel = maker.env.qpos(states), maker.env.qvel(states)
+            write_arrays(job.output, qpos=qpos, qvel=qvel, action=actions, seed=seed, samples=0)
+            return True, attempt + 1
+    job.output.unlink(missing_ok=True)  # of another seed
+    return False, _TRIES
+
+
+def write_clips(
+    out: Path, task_name: str, *, number: int, seed: int = 0, workers: int = 1
+) -> tuple[int, int]:
+    """Write clips of a task to `out/<task>/anywhere_NN.npz`.
+
+    A clip depends on the seed and its number alone, not on how many there are, nor on workers.
+
+    Args:
+        out: Folder to write to; files of the same names are replaced.
+        task_name: A key of `TASKS`.
+        number: Of clips; one that 25 tries did not solve is left out.
+        seed: Of all that is random.
+        workers: Processes.
+
+    Returns:
+        How many were made, and in how many tries; it is given up if none of the first four was.
+
+    Raises:
+        UserError: If a process was killed.
+    """
+    jobs = [
+        Job(task_name, index, seed, out / task_name / f"{KIND}_{index:02d}.npz")
+        for index in range(number)
+    ]
+    made = tried = 0
+    for some in (jobs[:_FIRST], jobs[_FIRST:]):
+        title, sizes = f"following demonstrations ({task_name})", [1] * len(some)
+        killed = "a process was killed, perhaps for want of memory: call this with fewer --workers"
+        finished = run_jobs(
+            make_clip, some, workers=workers, title=title, sizes=sizes, killed=killed
+        )
+        for _, (solved, tries) in finished if some else ():
+            made, tried = made + solved, tried + tries
+        if not made:
+            break
+    return made, tried

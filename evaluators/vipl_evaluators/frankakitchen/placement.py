@@ -1,0 +1,54 @@
+"""States with the arm and the task's object put elsewhere, as the physics allows.
+
+Shapes: S state size.
+"""
+
+import numpy as np
+
+from vipl.control.environment import Floats
+from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, ROBOT_JOINTS, KitchenEnv
+
+TOUCHED = 0.03
+"""Movement of the object that counts, as a share of the joint's range."""
+
+KNOCKED = 0.1
+"""Movement of anything else that counts: metres, radians, or parts of a quaternion."""
+
+_SETTLING_STEPS = 6  # half a second
+_STILL = 0.5  # radians (fingers: metres) a second
+
+
+def object_moved(env: KitchenEnv, states: Floats, place: float) -> Floats:
+    """Return how far the object is from a place of its joint, as a share of its range."""
+    position = env.qpos(states)[..., env.task.qpos_index]
+    return np.asarray(np.abs(position - place) / env.task.joint_range)
+
+
+def others_moved(env: KitchenEnv, states: Floats) -> Floats:
+    """Return how far the kitchen's other joints are from the usual start."""
+    moved = np.abs(env.qpos(states) - env.start_qpos())
+    return np.delete(moved, [*range(ROBOT_JOINTS), env.task.qpos_index], axis=-1)
+
+
+def settle(env: KitchenEnv, arm: Floats, place: float) -> Floats | None:
+    """Put arm and object somewhere, and let them settle for half a second.
+
+    Args:
+        env: Of the task.
+        arm: Positions [7] of its joints; what is beyond their limits is cut off.
+        place: Of the object's joint.
+
+    Returns:
+        The state [S] in which they stand still, or None if something moved: the arm was in its way.
+    """
+    qpos = env.start_qpos()
+    qpos[:ARM_JOINTS] = arm
+    qpos[env.task.qpos_index] = place
+    qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
+    still = np.zeros((1, _SETTLING_STEPS, env.action_size))
+    settled = env.rollout(env.state(qpos), still)[0, -1]
+    moved = object_moved(env, settled, place) > TOUCHED
+    moved = moved or others_moved(env, settled).max() > KNOCKED
+    if moved or np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() >= _STILL:
+        return None
+    return env.state(env.qpos(settled), env.qvel(settled))

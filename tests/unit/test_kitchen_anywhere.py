@@ -1,0 +1,140 @@
+"""Clips that begin anywhere: what they follow, where they begin, and what a seed fixes."""
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vipl.cli import main
+from vipl_evaluators.frankakitchen import anywhere
+from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere, Job, make_clip
+from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
+from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.tasks import TASKS
+
+TASK = "sdoor_open"
+NUMBER = 6
+
+
+@pytest.fixture(scope="module")
+def maker():
+    return Anywhere(KitchenEnv(TASKS[TASK], image_size=16))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("anywhere")
+    for index in range(NUMBER):
+        job = Job(TASK, index, 0, out / TASK / f"anywhere_{index:02d}.npz")
+        solved, tries = make_clip(job)
+        assert solved
+        assert tries >= 1
+    write_index(out)
+    return out
+
+
+def hashes(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.npz")
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_only_training_demonstrations_are_followed(task):
+    followed = Anywhere(SimpleNamespace(task=TASKS[task])).followed
+    assert len(followed) >= 3
+    assert {demo.task_name for demo in followed} == {task}
+    assert {(demo.kind, demo.split) for demo in followed} == {("start", "train")}
+
+
+def test_clips_replay_and_end_as_a_followed_demonstration_does(made, maker):
+    demos = load_index(made)
+    assert [demo.split for demo in demos] == ["train"] * 3 + ["val"] + ["train"] * 2
+    ends = [demo.arrays["qpos"][-1, :7] for demo in maker.followed]
+    for demo in demos:
+        arrays = demo.arrays
+        start = maker.env.state(arrays["qpos"][0], arrays["qvel"][0])
+        states = maker.env.rollout(start, arrays["action"][None])[0]
+        assert np.array_equal(maker.env.qpos(states), arrays["qpos"][1:])
+        assert demo.ends_solved
+        assert min(np.abs(end - arrays["qpos"][-1, :7]).max() for end in ends) < 0.25
+        assert (demo.kind, demo.samples) == ("anywhere", 0)
+    begins = np.array([demo.arrays["qpos"][0, :7] for demo in demos])
+    assert np.abs(begins[1:] - begins[0]).max(axis=1).min() > 0.05
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_beginnings_are_where_they_say(maker, beginning):
+    state = maker.begin(beginning, np.random.default_rng(0))
+    task, qpos = TASKS[TASK], maker.env.qpos(state)
+    left = (qpos[task.qpos_index] - task.goal) / (task.start - task.goal)
+    least, most = beginning.left
+    assert least - 0.04 <= left <= most + 0.04
+    assert bool(maker.env.is_success(state)) == (most == 0 or left < 0.15)
+    from_home = np.abs(qpos[:7] - maker.env.start_qpos()[:7]).max()
+    assert (from_home < 0.15) == (beginning.arm == "start")
+
+
+def test_shares_are_of_one():
+    assert sum(beginning.share for beginning in BEGINNINGS) == pytest.approx(1)
+
+
+def test_the_command_makes_the_same_bytes_with_any_number_and_workers(made, tmp_path, capsys):
+    command = ["demos", "generate", "--quality", "anywhere", "--tasks", TASK, "--out"]
+    extra = ["--number", "5", "--seed", "0", "--workers", "2"]
+    assert main([*command, str(tmp_path), *extra]) == 0
+    shown = capsys.readouterr().out
+    assert f"{TASK}: 5 of 5 clips, in " in shown
+    assert "index.json: 5 trajectories" in shown
+    expected = hashes(made)
+    del expected[f"anywhere_{NUMBER - 1:02d}.npz"]
+    assert hashes(tmp_path) == expected
+
+
+def test_another_seed_makes_others(made, tmp_path):
+    path = tmp_path / TASK / "anywhere_00.npz"
+    make_clip(Job(TASK, 0, 1, path))
+    assert hashes(tmp_path)[path.name] != hashes(made)[path.name]
+
+
+def test_a_clip_that_no_try_solves_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(Anywhere, "attempt", lambda self, rng: None)
+    path = tmp_path / "anywhere_00.npz"
+    path.touch()  # of another seed
+    assert make_clip(Job(TASK, 0, 0, path)) == (False, 25)
+    assert not path.exists()
+
+
+def test_a_task_that_is_never_solved_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        anywhere, "run_jobs", lambda run, jobs, **_: [(job, (False, 25)) for job in jobs]
+    )
+    command = [
+        "demos",
+        "generate",
+        "--quality",
+        "anywhere",
+        "--tasks",
+        TASK,
+        "--out",
+        str(tmp_path),
+    ]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "never solved sdoor_open in 100 tries: leave it out of --tasks, or plan" in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seed", "3"], "--seed is of --quality"),
+        (["--quality", "anywhere", "--seed", "-1"], "--seed is -1, expected 0 or more"),
+        (["--quality", "anywhere", "--workers", "0"], "--workers is 0, expected 1 or more"),
+        (["--quality", "anywere"], "there is no quality 'anywere': expected anywhere"),
+    ],
+)
+def test_mistakes(tmp_path, capsys, arguments, message):
+    assert main(["demos", "generate", "--out", str(tmp_path), "--tasks", TASK, *arguments]) == 2
+    assert message in capsys.readouterr().err
