@@ -170,7 +170,7 @@ def test_demonstration_that_does_not_replay(
     demo = demonstrations("sdoor_open", "start")[0]
     still = {**demo.arrays, "action": np.zeros_like(demo.arrays["action"])}
     monkeypatch.setitem(demo.__dict__, "arrays", still)
-    monkeypatch.setattr(export, "load_index", lambda folder: [demo])
+    monkeypatch.setattr(export, "select", lambda **options: [demo])
     assert main(command(tmp_path, "--tasks", "sdoor_open")) == 2
     assert f"{demo.name} ends otherwise when replayed with mujoco" in (capsys.readouterr().err)
     assert files_of(tmp_path) == set()
