@@ -259,6 +259,9 @@ def add_study(commands: Commands) -> None:
                 "--again", action="append", metavar="STEP",
                 help="remove what these steps, and those that follow from them, have made",
             )  # fmt: skip
+            action.add_argument(
+                "--jobs", type=int, default=1, metavar="N", help="steps that run at a time (1)"
+            )
             action.add_argument("--dry-run", action="store_true", help="print the commands only")
         action.set_defaults(run=lazily("vipl.study.command", name), overrides=[])
 

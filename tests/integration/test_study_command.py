@@ -3,6 +3,8 @@
 import copy
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,11 +62,11 @@ def here(monkeypatch):
     """Runs the commands of steps in this process, as they are; lists them."""
     called = []
 
-    def call(arguments, stream):
+    def call(run, arguments, stream):
         called.append(arguments)
         return main(list(arguments))
 
-    monkeypatch.setattr(runner, "_call", call)
+    monkeypatch.setattr(runner._Run, "_call", call)
     return called
 
 
@@ -164,14 +166,16 @@ def test_a_part_of_a_study(study, here, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_study_and_a_killed_one_is_taken_up(study):
+def test_two_processes_share_a_study_and_a_stopped_one_is_taken_up(study):
     command = [sys.executable, "-m", "vipl.cli", "study", "run", str(study)]
-    killed = subprocess.Popen(command, start_new_session=True)
-    while not records(study).get("prepare/clips", {}).get("finished"):
-        time.sleep(0.1)
-    time.sleep(4)  # in the midst of a training
-    killed.kill()
-    killed.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        stopped = subprocess.Popen([*command, "--jobs", "2"], start_new_session=True)
+        while not records(study).get("prepare/clips", {}).get("finished"):
+            time.sleep(0.1)
+        time.sleep(4)  # in the midst of trainings
+        stopped.send_signal(number)
+        assert stopped.wait(timeout=60) == (143 if number == signal.SIGTERM else -number)
+        os.killpg(stopped.pid, signal.SIGKILL) if number == signal.SIGKILL else None
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=280)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]

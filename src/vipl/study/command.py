@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> None:
     if args.again:
         forget(out, steps, args.again)
     check_unchanged(out, chosen)
+    if args.jobs < 1:
+        raise UserError(f"--jobs is {args.jobs}, expected 1 or more")
     try:
-        failed = run_steps(out, chosen)
+        failed = run_steps(out, chosen, jobs=args.jobs)
     finally:
         print(f"page: {write_study(study, steps, command=_command(args))}")
     if failed:

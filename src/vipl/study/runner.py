@@ -13,9 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from vipl.console import Console
 from vipl.errors import UserError
@@ -108,7 +110,7 @@ def forget(out: Path, steps: Sequence[Step], patterns: Sequence[str]) -> list[St
     return gone
 
 
-def run_steps(out: Path, steps: Sequence[Step]) -> list[Step]:
+def run_steps(out: Path, steps: Sequence[Step], *, jobs: int = 1) -> list[Step]:
     """Run the steps that are not done, each after those that it needs.
 
     One that fails stops those that need it, and no others. What another process is at is left to
@@ -117,96 +119,115 @@ def run_steps(out: Path, steps: Sequence[Step]) -> list[Step]:
     Args:
         out: The study's folder.
         steps: In their order; whatever one needs is among them.
+        jobs: How many run at a time.
 
     Returns:
         Those that failed.
     """
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    failed: dict[str, Step] = {}
-    left = [step for step in steps if not is_done(out, step)]
-    if len(left) < len(steps):
-        console.print(f"{len(steps) - len(left)} of {len(steps)} steps are done")
-    while left:
-        before = len(left)
-        for step in list(left):
-            if any(need.name in failed for need in step.needs):
-                failed[step.name] = step
-                left.remove(step)
-                console.print(f"{step.name}: left out, as what it needs failed")
-            elif all(is_done(out, need) for need in step.needs):
-                place = f"[{len(steps) - len(left) + 1}/{len(steps)}]"
-                outcome = _attempt(out, step, console, place)
-                if outcome is None:  # another process is at it
-                    continue
-                if not outcome:
-                    failed[step.name] = step
-                left.remove(step)
-        if len(left) == before:
+    return _Run(out, steps).run(jobs)
+
+
+class _Run:
+    """The steps that are left, those that run, and those that failed."""
+
+    def __init__(self, out: Path, steps: Sequence[Step]) -> None:
+        self.out = out
+        self.total = len(steps)
+        self.left = [step for step in steps if not is_done(out, step)]
+        self.running: dict[Future[bool | None], Step] = {}
+        self.failed: dict[str, Step] = {}
+        self.processes: set[subprocess.Popen[bytes]] = set()
+        self.console = Console(highlight=False, soft_wrap=True, markup=False)
+
+    def run(self, jobs: int) -> list[Step]:
+        if len(self.left) < self.total:
+            self.console.print(f"{self.total - len(self.left)} of {self.total} steps are done")
+        # Where an interrupt comes, the steps' processes have got it too, and save before they end.
+        with ThreadPoolExecutor(jobs) as pool, _terminated_by_exit():
+            try:
+                while self.left or self.running:
+                    self._begin(pool, jobs)
+                    self._collect()
+            except SystemExit:
+                for process in list(self.processes):
+                    process.terminate()
+                raise
+        return list(self.failed.values())
+
+    def _begin(self, pool: ThreadPoolExecutor, jobs: int) -> None:
+        """Begin steps while there is room, and drop those whose needs have failed."""
+        for step in list(self.left):
+            if any(need.name in self.failed for need in step.needs):
+                self.failed[step.name] = step
+                self.left.remove(step)
+                self.console.print(f"{step.name}: left out, as what it needs failed")
+            elif len(self.running) < jobs and all(is_done(self.out, n) for n in step.needs):
+                self.left.remove(step)
+                place = f"[{self.total - len(self.left)}/{self.total}]"
+                self.running[pool.submit(self._attempt, step, place)] = step
+
+    def _collect(self) -> None:
+        """Wait until a step has ended; those that another process is at come last from then on."""
+        if not self.running:
+            time.sleep(_WAIT_S)  # all that is left needs what another process is at
+            return
+        ended, _ = wait(self.running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            step, outcome = self.running.pop(future), future.result()
+            if outcome is None:
+                self.left.append(step)
+            elif not outcome:
+                self.failed[step.name] = step
+        if not any(future.result() is not None for future in ended):
             time.sleep(_WAIT_S)
-    return list(failed.values())
 
+    def _attempt(self, step: Step, place: str) -> bool | None:
+        """Run a step; return whether it succeeded, None where another process is at it."""
+        folder, held = _folder(self.out, step), "another process is at it"
+        try:
+            with locked(folder, held):
+                return is_done(self.out, step) or self._execute(folder, step, place)
+        except UserError as error:
+            if str(error) != held:
+                raise
+            return None
 
-def _attempt(out: Path, step: Step, console: Console, place: str) -> bool | None:
-    """Run a step; return whether it succeeded, None where another process is at it."""
-    folder = _folder(out, step)
-    held = "another process is at it"
-    try:
-        with locked(folder, held):
-            if is_done(out, step):
-                return True
-            return _run(folder, step, console, place)
-    except UserError as error:
-        if str(error) != held:
-            raise
-        return None
-
-
-def _run(folder: Path, step: Step, console: Console, place: str) -> bool:
-    before_s = 0.0
-    if (folder / RECORD_FILE).is_file():
-        before_s = StepRecord(**json.loads((folder / RECORD_FILE).read_text())).seconds
-    console.print(f"{place} {step.name}  ({folder / OUTPUT_FILE})")
-    began = time.monotonic()
-    status = None
-    try:
-        with (folder / OUTPUT_FILE).open("ab") as stream:
+    def _execute(self, folder: Path, step: Step, place: str) -> bool:
+        before_s = 0.0
+        if (folder / RECORD_FILE).is_file():
+            before_s = StepRecord(**json.loads((folder / RECORD_FILE).read_text())).seconds
+        output = folder / OUTPUT_FILE
+        self.console.print(f"{place} {step.name}  ({output})")
+        began = time.monotonic()
+        with output.open("ab") as stream:
             stream.write(f"\n$ {step.command}\n".encode())
             stream.flush()
-            status = _call(step.arguments, stream.fileno())
-    finally:
-        seconds = before_s + time.monotonic() - began
+            status = self._call(step.arguments, stream)
+        took_s = time.monotonic() - began
         record = StepRecord(
-            step.fingerprint, step.command, round(seconds, 1), status == 0, os.cpu_count()
+            step.fingerprint, step.command, round(before_s + took_s, 1), status == 0, os.cpu_count()
         )
         text = json.dumps(asdict(record), indent=1) + "\n"
         write_atomically(folder / RECORD_FILE, lambda path: path.write_text(text))
-    if status == 0:
-        console.print(f"{place} {step.name}: {in_words(time.monotonic() - began)}")
-        return True
-    lines = (folder / OUTPUT_FILE).read_text(errors="replace").strip().splitlines()
-    console.print(f"{place} {step.name} FAILED with status {status}:")
-    for line in lines[-_LAST_LINES:]:
-        console.print(f"    {line}")
-    return False
+        if status == 0:
+            self.console.print(f"{place} {step.name}: {in_words(took_s)}")
+            return True
+        self.console.print(f"{place} {step.name} FAILED with status {status}:")
+        for line in output.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]:
+            self.console.print(f"    {line}")
+        return False
 
-
-def _call(arguments: Sequence[str], stream: int) -> int:
-    """Run a command of `vipl`; it ends before this returns or raises."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with _terminated_by_exit():
+    def _call(self, arguments: Sequence[str], stream: IO[bytes]) -> int:
+        """Run a command of `vipl` and return its status."""
         process = subprocess.Popen(
             [sys.executable, "-m", "vipl.cli", *arguments],
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment,
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
         )  # fmt: skip
+        self.processes.add(process)
         try:
             return process.wait()
-        except KeyboardInterrupt:  # the terminal has told it, too: it saves before it ends
-            process.wait()
-            raise
-        except SystemExit:
-            process.terminate()
-            process.wait()
-            raise
+        finally:
+            self.processes.remove(process)
 
 
 @contextmanager
