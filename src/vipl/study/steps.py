@@ -27,12 +27,14 @@ class Step:
         arguments: Of `vipl`.
         output: Folder that it makes.
         needs: Steps that come before it.
+        seed: Of the training that it makes or evaluates; 0 where there is none.
     """
 
     name: str
     arguments: tuple[str, ...]
     output: Path
     needs: tuple["Step", ...] = ()
+    seed: int = 0
 
     def outputs(self) -> list[Path]:
         """Return the folders that it has made."""
@@ -57,12 +59,10 @@ class EvaluationStep(Step):
     Attributes:
         evaluation: Its name in the study.
         encoder: Its name in the study.
-        seed: Of the training; 0 where the encoder was not trained here.
     """
 
     evaluation: str = ""
     encoder: str = ""
-    seed: int = 0
 
     def outputs(self) -> list[Path]:
         """Return the folders of its results; the version of a suite is in their paths."""
@@ -70,7 +70,10 @@ class EvaluationStep(Step):
 
 
 def list_steps(study: Study) -> list[Step]:
-    """Return all steps of a study, each after those that it needs."""
+    """Return all steps of a study, each after those that it needs.
+
+    One seed comes after the other, so that a study that is cut short has all encoders.
+    """
     out = Path(study.out)
     prepared = [
         Step(f"{PREPARE}/{name}", tuple(words), out / "data" / name)
@@ -85,9 +88,9 @@ def list_steps(study: Study) -> list[Step]:
     prepared = [_after(step, prepared) for step in prepared]
     trained = {
         (name, seed): _training(out, name, encoder, seed, prepared)
-        for seed in study.seeds  # so that a study that is cut short has all encoders
         for name, encoder in study.encoders.items()
         if encoder.train is not None
+        for seed in study.seeds
     }
     evaluations = [
         _evaluation(out, (name, entry), encoder, seed, study, trained, prepared)
@@ -95,7 +98,8 @@ def list_steps(study: Study) -> list[Step]:
         for encoder in (study.encoders if entry.encoders is None else entry.encoders)
         for seed in _seeds(study, entry, encoder)
     ]
-    return [*prepared, *trained.values(), *evaluations]
+    rounds = [*trained.values(), *evaluations]
+    return [*prepared, *sorted(rounds, key=lambda step: step.seed)]  # trainings stay in front
 
 
 def choose_steps(steps: Sequence[Step], patterns: Sequence[str] | None) -> list[Step]:
@@ -140,7 +144,8 @@ def _training(
     output = out / "encoders" / name / f"seed{seed}"
     arguments = ["fit", *_configs(encoder.train.configs), *to_overrides(encoder.train.set)]
     arguments += [f"seed_everything={seed}", f"run_dir={output}", "ckpt_path=last"]
-    return _after(Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output), prepared)
+    step = Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output, seed=seed)
+    return _after(step, prepared)
 
 
 def _evaluation(
