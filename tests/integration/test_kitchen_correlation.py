@@ -26,6 +26,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("VIPL_HOME", str(tmp_path / "home"))
 
 
+@pytest.mark.slow
 def test_an_encoder_is_compared_with_the_true_error(tmp_path):
     torch.manual_seed(5)
     encoder = save_encoder(Encoder("resnet10t", output_dim=4, image_size=32), tmp_path / "e")

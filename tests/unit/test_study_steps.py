@@ -123,6 +123,16 @@ def test_mistakes_are_named(file, overrides, message):
         read(file, *overrides)
 
 
+def told_apart(steps):
+    """Leave out steps that differ in paths and seeds alone."""
+    kept = {}
+    for step in steps:
+        words = [word for word in step.arguments if "=" not in word or "/" not in word]
+        kind = [word for word in words if "seed" not in word and "/" not in word]
+        kept.setdefault((tuple(kind), tuple(w for w in words if w.endswith(".yaml"))), step)
+    return list(kept.values())
+
+
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.parent.name)
 def test_every_command_of_the_studies_is_accepted(study, monkeypatch, tmp_path, capsys):
     """By the real parsers: no study may name a key that does not exist."""
@@ -135,7 +145,7 @@ def test_every_command_of_the_studies_is_accepted(study, monkeypatch, tmp_path, 
     given = ["chosen.videos=videos"] if study.parent.name == "real_video" else []
     for setting in read_study(str(study), given).settings or (None,):
         chosen = [f"setting={setting}"] if setting else given
-        for step in list_steps(read_study(str(study), chosen)):
+        for step in told_apart(list_steps(read_study(str(study), chosen))):
             args, overrides = make_parser().parse_known_args(step.arguments)
             assert step.arguments[0] in ("fit", "eval") or not overrides, step.command
             if step.arguments[0] == "fit":
