@@ -70,6 +70,7 @@ def test_it_is_listed(site: Path, tmp_path: Path) -> None:
     assert "reach the disc on the left" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_true_state_solves_it(site: Path, tmp_path: Path) -> None:
     options = ["--encoder", "oracle", "tasks=[left,right]", "seeds=[0]", "steps=30"]
     planner = ["planner.samples=16", "image_size=32"]

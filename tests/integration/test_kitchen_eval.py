@@ -56,11 +56,13 @@ def test_every_variant_has_its_records_and_videos(evaluation):
     assert not goals["random_goal", "light_on"].startswith("light_on")
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_records(evaluation, tmp_path):
     _, records = evaluation
     assert evaluate(tmp_path, workers=2)[1] == records
 
 
+@pytest.mark.slow
 def test_an_easy_start_is_nearer(evaluation, tmp_path):
     _, easy = evaluate(tmp_path, "setting=easy", "controls=[]")
     hard = [record for record in evaluation[1] if record["variant"] == "main"]

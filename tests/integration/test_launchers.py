@@ -65,6 +65,7 @@ def together(arguments: list[str], logs: Path, environments: list[dict[str, str]
         return group.wait()
 
 
+@pytest.mark.slow
 def test_runs_go_on_with_other_numbers_of_processes(tiny_manifest, alone, tmp_path, capsys):
     """One process stops, four go on and stop, two finish; all draw the same samples."""
     run, devices = tmp_path / "run", "trainer.devices"
@@ -103,6 +104,7 @@ def test_processes_share_one_list_of_bad_clips(tiny_manifest, tmp_path):
     assert sorted(listed) == sorted(bad)
 
 
+@pytest.mark.slow
 def test_lightning_starts_the_other_processes(tiny_manifest, alone, tmp_path):
     run = tmp_path / "run"
     more = ["trainer.devices=2", "trainer.strategy=ddp"]
@@ -111,6 +113,7 @@ def test_lightning_starts_the_other_processes(tiny_manifest, alone, tmp_path):
     check_equal(run, alone)
 
 
+@pytest.mark.slow
 def test_torchrun_on_two_nodes(tiny_manifest, alone, tmp_path):
     """Two agents on this machine, one process each."""
     run = tmp_path / "run"

@@ -49,6 +49,7 @@ def records(out):
     return {record["variant"]: record for record in map(json.loads, lines)}
 
 
+@pytest.mark.slow
 def test_policies_are_learnt_and_the_report_is_written(tmp_path, encoder):
     assert evaluate(tmp_path, encoder, "controls=[random]") == 0
     found = records(tmp_path)
