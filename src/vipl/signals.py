@@ -102,3 +102,20 @@ def _end_when_parent_asks() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != started_by.pid:
         pass
     os._exit(0)
+
+
+@contextmanager
+def terminated_by_exit() -> Iterator[None]:
+    """Let SIGTERM end the process in order, with the status that shells expect."""
+
+    def leave(*unused: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

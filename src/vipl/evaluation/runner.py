@@ -1,10 +1,8 @@
 """Running an evaluation: which cells there are, which are done, and writing what the rest give."""
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,7 @@ from vipl.evaluation.results import (
 from vipl.evaluation.worker import Failed, Finished, Work
 from vipl.files import locked, write_atomically
 from vipl.names import choose
-
-_EXIT_SIGTERM = 143
+from vipl.signals import terminated_by_exit
 
 
 def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
@@ -63,7 +60,7 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     folder = Path(settings.options.out) / suite_folder / run_id
     evaluation = _Evaluation(settings, evaluator, encoder, cells, folder)
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
-    with locked(folder, refusal), _terminated_by_exit():
+    with locked(folder, refusal), terminated_by_exit():
         claim_run_file(folder, {"run_id": run_id, **run})
         evaluation.run()
     evaluation.check()
@@ -229,20 +226,3 @@ class _Evaluation:
 
         self.console.print(self.board.table())
         self.console.print(f"report: {write_report(self.folder)}")
-
-
-@contextmanager
-def _terminated_by_exit() -> Iterator[None]:
-    """Let SIGTERM end the process in order, with the status that shells expect."""
-
-    def leave(*unused: object) -> None:
-        raise SystemExit(_EXIT_SIGTERM)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,13 +8,11 @@ one study at a time; each takes a step that none of the others has.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -22,6 +20,7 @@ from typing import IO
 from vipl.console import Console
 from vipl.errors import UserError
 from vipl.files import locked, write_atomically
+from vipl.signals import terminated_by_exit
 from vipl.study.steps import Step, everything_before, matches
 
 RECORD_FILE, OUTPUT_FILE = "record.json", "output.txt"
@@ -143,7 +142,7 @@ class _Run:
         if len(self.left) < self.total:
             self.console.print(f"{self.total - len(self.left)} of {self.total} steps are done")
         # Where an interrupt comes, the steps' processes have got it too, and save before they end.
-        with ThreadPoolExecutor(jobs) as pool, _terminated_by_exit():
+        with ThreadPoolExecutor(jobs) as pool, terminated_by_exit():
             try:
                 while self.left or self.running:
                     self._begin(pool, jobs)
@@ -228,18 +227,6 @@ class _Run:
             return process.wait()
         finally:
             self.processes.remove(process)
-
-
-@contextmanager
-def _terminated_by_exit() -> Iterator[None]:
-    def leave(*unused: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def in_words(seconds: float) -> str:
