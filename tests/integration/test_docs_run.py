@@ -112,7 +112,7 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture
 def here(world, tmp_path) -> Path:
     """A reader's folder."""
-    for name in ("configs", "data_manifests", "benchmarks"):
+    for name in ("configs", "data_manifests", "benchmarks", "studies"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "videos").symlink_to(world / "videos")
     for name in ("runs/my_run", "runs/mine", "quickstart/run"):
