@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> None:
             print(step.command)
         return
     out = Path(study.out)
+    if args.jobs < 1:  # before anything is removed
+        raise UserError(f"--jobs is {args.jobs}, expected 1 or more")
     if args.again:
         forget(out, steps, args.again)
     check_unchanged(out, chosen)
-    if args.jobs < 1:
-        raise UserError(f"--jobs is {args.jobs}, expected 1 or more")
     try:
         failed = run_steps(out, chosen, jobs=args.jobs)
     finally:

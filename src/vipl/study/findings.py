@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import BUDGET, MAIN
+from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.report_data import Measure, Results, read_results
 from vipl.evaluation.results import Record
 from vipl.evaluation.statistics import Interval, metric_of
@@ -61,14 +61,21 @@ class Evaluated:
         name: In the study.
         entry: In the study.
         results: By encoder and seed of its training.
+        baseline: The encoder that others are compared with.
     """
 
     def __init__(
-        self, name: str, entry: EvaluationEntry, results: Mapping[tuple[str, int], Results]
+        self,
+        name: str,
+        entry: EvaluationEntry,
+        results: Mapping[tuple[str, int], Results],
+        baseline: str,
     ) -> None:
         self.name = name
         self.entry = entry
         self.results = results
+        self.baseline = baseline
+        self._figures: dict[tuple[str, int | None], list[Figure]] = {}
 
     @property
     def encoders(self) -> list[str]:
@@ -106,21 +113,25 @@ class Evaluated:
         shared = sorted(set.intersection(*found)) if found else []
         return shared if len(shared) > 1 else []
 
-    def figures(self, metric: str, *, baseline: str, budget: int | None = None) -> list[Figure]:
+    def figures(self, metric: str, *, budget: int | None = None) -> list[Figure]:
         """Return a metric of each encoder.
 
         Args:
             metric: Of `measures`.
-            baseline: The encoder that others are compared with.
             budget: Number of planning samples; None: as the evaluation is configured.
         """
+        if (metric, budget) not in self._figures:  # resampling takes its time
+            self._figures[metric, budget] = self._resample(metric, budget)
+        return self._figures[metric, budget]
+
+    def _resample(self, metric: str, budget: int | None) -> list[Figure]:
         measure = next(one for one in self.measures if one.name == metric)
         tables = {encoder: self.table(encoder, metric, budget=budget) for encoder in self.encoders}
         figures = []
         for encoder, (table, records) in tables.items():
             apart = None
-            if encoder != baseline and baseline in tables:
-                apart = difference(*paired(table, tables[baseline][0]))
+            if encoder != self.baseline and self.baseline in tables:
+                apart = difference(*paired(table, tables[self.baseline][0]))
             known, _ = paired(table, table)
             whole = mean(known, binary=measure.binary)
             trainings, samples = known.shape
@@ -181,7 +192,7 @@ def read_findings(study: Study, steps: Sequence[Step]) -> list[Evaluated]:
     for step, results in _results(steps):
         found[step.evaluation][step.encoder, step.seed] = results
     return [
-        Evaluated(name, entry, found[name])
+        Evaluated(name, entry, found[name], study.baseline)
         for name, entry in study.evaluations.items()
         if any(results.of(MAIN) for results in found[name].values())
     ]
@@ -203,9 +214,7 @@ def _variants(results: Results) -> dict[int, str]:
 
 
 def _records(results: Results, budget: int | None) -> list[Record]:
-    if budget is None:
-        return results.of(MAIN)
-    return results.of(_variants(results).get(budget, f"{BUDGET}{budget}"))
+    return results.of(MAIN if budget is None else _variants(results)[budget])
 
 
 def _mean(values: list[float] | None) -> float:

@@ -17,7 +17,7 @@ from vipl.files import write_csv
 from vipl.study.description import Study
 from vipl.study.findings import Evaluated, Figure, read_findings
 from vipl.study.runner import StepRecord, in_words, is_done, read_record
-from vipl.study.steps import Step
+from vipl.study.steps import EVALUATE, Step
 
 PAGE_FILE, TABLE_FILE = "study.html", "figures.csv"
 _COLOURS = 12  # that the style sheet has for encoders
@@ -98,27 +98,22 @@ def render_study(
         took=in_words(seconds),
         overview=_overview(study, findings),
         columns=[(one.entry.label, measure) for one in findings for measure in one.measures],
-        kinds={f"e{_number(study, name)}": entry.label for name, entry in study.encoders.items()},
-        changes=[(entry.label, entry.change) for entry in study.encoders.values() if entry.change],
+        kinds={_kind(study, name): entry.label for name, entry in study.encoders.items()},
         parts=[_part(study, one, command) for one in findings],
         steps=[_line(out, step, record) for step, record in zip(steps, records, strict=True)],
         facts=_facts(findings),
     )
 
 
-def _number(study: Study, encoder: str) -> int:
-    return list(study.encoders).index(encoder) % _COLOURS
-
-
 def _kind(study: Study, encoder: str) -> str:
-    return f"e{_number(study, encoder)}"
+    return f"e{list(study.encoders).index(encoder) % _COLOURS}"
 
 
-def _count(figure: Figure, samples: str) -> str:
+def _count(figure: Figure) -> str:
     parts = [plural(figure.records, "cell")]
     if figure.trainings > 1:
         parts.append(plural(figure.trainings, "training"))
-    return ", ".join([*parts, f"{figure.samples} {samples}"])
+    return ", ".join([*parts, f"{figure.samples} samples"])
 
 
 def _overview(study: Study, findings: Sequence[Evaluated]) -> list[TaskRow]:
@@ -126,7 +121,7 @@ def _overview(study: Study, findings: Sequence[Evaluated]) -> list[TaskRow]:
     marks: dict[str, list[Mark]] = {name: [] for name in study.encoders}
     for one in findings:
         for measure in one.measures:
-            figures = {f.encoder: f for f in one.figures(measure.name, baseline=study.baseline)}
+            figures = {f.encoder: f for f in one.figures(measure.name)}
             for name, row in marks.items():
                 row.append(_mark(measure, figures.get(name)))
     return [
@@ -137,11 +132,11 @@ def _overview(study: Study, findings: Sequence[Evaluated]) -> list[TaskRow]:
 
 
 def _mark(measure: Measure, figure: Figure | None) -> Mark:
-    """Return a place of the overview; an arrow says that it is told apart from the baseline."""
+    """Return a place of the overview; a word says how it is told apart from the baseline."""
     if figure is None or figure.mean.mean is None:
         return Mark("", "", "not evaluated", None)
     text, _, limits = full(measure, figure.mean).partition(" ")
-    title = _count(figure, "samples")
+    title = _count(figure)
     if figure.difference is not None:
         title += f"; difference {signed(measure, figure.difference)}"
     if figure.told_apart and figure.difference is not None:
@@ -158,18 +153,18 @@ def _part(study: Study, one: Evaluated, command: str) -> EvaluationPart:
         one.entry.about,
         one.failed,
         tuple(_card(study, one, measure) for measure in one.measures),
-        f"{command} --only {shlex.quote(f'evaluate/{one.name}')}",
+        f"{command} --only {shlex.quote(f'{EVALUATE}/{one.name}')}",
     )
 
 
 def _card(study: Study, one: Evaluated, measure: Measure) -> MetricCard:
-    figures = one.figures(measure.name, baseline=study.baseline)
+    figures = one.figures(measure.name)
     axis = mean_axis(measure, [figure.mean for figure in figures])
     means = tuple(
         make_row(
             study.encoders[figure.encoder].label,
             _kind(study, figure.encoder),
-            (full(measure, figure.mean), _count(figure, "samples")),
+            (full(measure, figure.mean), _count(figure)),
             figure.mean,
             axis,
         )
@@ -219,9 +214,7 @@ def _budgets(study: Study, one: Evaluated, measure: Measure) -> Plot:
     """Return the metric against the number of planning samples, a line an encoder."""
     x = budget_axis(one.budgets)
     places = np.log2(one.budgets)
-    found = [
-        one.figures(measure.name, baseline=study.baseline, budget=budget) for budget in one.budgets
-    ]
+    found = [one.figures(measure.name, budget=budget) for budget in one.budgets]
     y = mean_axis(measure, [figure.mean for figures in found for figure in figures])
     lines, dots = [], []
     for encoder in one.encoders:
@@ -279,10 +272,10 @@ def _table(study: Study, findings: Sequence[Evaluated], command: str) -> list[tu
     rows: list[tuple[object, ...]] = []
     for one in findings:
         for measure in one.measures:
-            for figure in one.figures(measure.name, baseline=study.baseline):
+            for figure in one.figures(measure.name):
                 apart, whole = figure.difference, figure.mean
                 ends = (None, None, None) if apart is None else (apart.mean, apart.low, apart.high)
-                again = f"{command} --only {shlex.quote(f'evaluate/{one.name}/{figure.encoder}')}"
+                again = f"{command} --only {shlex.quote(f'{EVALUATE}/{one.name}/{figure.encoder}')}"
                 rows.append(
                     (
                         one.name, figure.encoder, measure.name, whole.mean, whole.low, whole.high,

@@ -21,7 +21,7 @@ from vipl.console import Console
 from vipl.errors import UserError
 from vipl.files import locked, write_atomically
 from vipl.signals import terminated_by_exit
-from vipl.study.steps import Step, everything_before, matches
+from vipl.study.steps import Step, everything_before, find_steps
 
 RECORD_FILE, OUTPUT_FILE = "record.json", "output.txt"
 _WAIT_S = 2.0
@@ -90,12 +90,7 @@ def forget(out: Path, steps: Sequence[Step], patterns: Sequence[str]) -> list[St
     Raises:
         UserError: If a pattern matches none, or another process is at one of the steps.
     """
-    first = set()
-    for pattern in patterns:
-        found = {step.name for step in steps if matches(step, pattern)}
-        if not found:
-            raise UserError(f"--again {pattern!r} is no step of this study (`vipl study status`)")
-        first |= found
+    first = {step.name for step in find_steps(steps, patterns)}
     gone = [
         step
         for step in steps
@@ -192,9 +187,7 @@ class _Run:
             return None
 
     def _execute(self, folder: Path, step: Step, place: str) -> bool:
-        before_s = 0.0
-        if (folder / RECORD_FILE).is_file():
-            before_s = StepRecord(**json.loads((folder / RECORD_FILE).read_text())).seconds
+        before = read_record(self.out, step)
         output = folder / OUTPUT_FILE
         self.console.print(f"{place} {step.name}  ({output})")
         began = time.monotonic()
@@ -203,8 +196,9 @@ class _Run:
             stream.flush()
             status = self._call(step.arguments, stream)
         took_s = time.monotonic() - began
+        seconds = took_s + (0 if before is None else before.seconds)
         record = StepRecord(
-            step.fingerprint, step.command, round(before_s + took_s, 1), status == 0, os.cpu_count()
+            step.fingerprint, step.command, round(seconds, 1), status == 0, os.cpu_count()
         )
         text = json.dumps(asdict(record), indent=1) + "\n"
         write_atomically(folder / RECORD_FILE, lambda path: path.write_text(text))

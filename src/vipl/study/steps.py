@@ -116,17 +116,27 @@ def choose_steps(steps: Sequence[Step], patterns: Sequence[str] | None) -> list[
     if patterns is None:
         return list(steps)
     wanted: set[str] = set()
-    for pattern in patterns:
-        found = [step for step in steps if matches(step, pattern)]
-        if not found:
-            choose("step", [pattern], [step.name for step in steps])
-        for step in found:
-            wanted |= {step.name, *(need.name for need in everything_before(step))}
+    for step in find_steps(steps, patterns):
+        wanted |= {step.name, *(need.name for need in everything_before(step))}
     return [step for step in steps if step.name in wanted]
 
 
-def matches(step: Step, pattern: str) -> bool:
-    """Whether a step's name is one that a pattern means."""
+def find_steps(steps: Sequence[Step], patterns: Sequence[str]) -> list[Step]:
+    """Return the steps whose names match one of the patterns of `choose_steps`, and no others.
+
+    Raises:
+        UserError: If a pattern matches none; near names are listed.
+    """
+    found = []
+    for pattern in patterns:
+        own = [step for step in steps if _matches(step, pattern)]
+        if not own:
+            choose("step", [pattern], [step.name for step in steps])
+        found += own
+    return found
+
+
+def _matches(step: Step, pattern: str) -> bool:
     return fnmatch.fnmatchcase(step.name, pattern) or step.name.startswith(f"{pattern}/")
 
 
