@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from vipl.cli import main
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import Cell
+from vipl.evaluation.results import Record, write_states
 from vipl_evaluators.frankakitchen import anywhere
-from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere, Job, make_clip
+from vipl_evaluators.frankakitchen.anywhere import (
+    BEGINNINGS,
+    Anywhere,
+    Job,
+    make_clip,
+    read_visited,
+)
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
@@ -92,6 +101,32 @@ def test_the_command_makes_the_same_bytes_with_any_number_and_workers(made, tmp_
     assert hashes(tmp_path) == expected
 
 
+def test_half_begin_where_a_planner_went(maker, tmp_path):
+    """States that it came by, of the task and of the encoder under test."""
+    cells = [
+        Cell(TASK, "left_cam", 0, "trajopt"),
+        Cell(TASK, "left_cam", 1, "trajopt", "oracle"),
+        Cell("rdoor_open", "left_cam", 0, "trajopt"),
+    ]
+    rng = np.random.default_rng(0)
+    for number, cell in enumerate(cells):
+        actions = rng.uniform(-1, 1, (1, 20 + number, maker.env.action_size))
+        write_states(tmp_path, cell, maker.env.rollout(maker.env.start_state(), actions)[0])
+        with (tmp_path / "records.jsonl").open("a") as stream:
+            stream.write(Record(**vars(cell), key=str(number)).to_line())
+    visited = read_visited([tmp_path], TASK, maker.env.state_size)
+    assert visited.shape == (20, maker.env.state_size)
+    astray = Anywhere(maker.env, visited)
+    poses = {maker.env.qpos(state).tobytes() for state in visited}
+    begun = [astray._draw_start(np.random.default_rng(seed)) for seed in range(30)]
+    there = [state is not None and maker.env.qpos(state).tobytes() in poses for state in begun]
+    assert 8 <= sum(there) <= 22
+    output = tmp_path / "clip.npz"
+    assert make_clip(Job(TASK, 0, 0, output, (tmp_path,)))[0]
+    with pytest.raises(UserError, match="not those of the kitchen"):
+        read_visited([tmp_path], TASK, 7)
+
+
 def test_another_seed_makes_others(made, tmp_path):
     path = tmp_path / TASK / "anywhere_00.npz"
     make_clip(Job(TASK, 0, 1, path))
@@ -132,6 +167,9 @@ def test_a_task_that_is_never_solved_is_one_sentence(tmp_path, monkeypatch, caps
         (["--seed", "3"], "--seed is of --quality"),
         (["--quality", "anywhere", "--seed", "-1"], "--seed is -1, expected 0 or more"),
         (["--quality", "anywhere", "--workers", "0"], "--workers is 0, expected 1 or more"),
+        (["--visited", "x"], "--visited is of --quality anywhere"),
+        (["--quality", "mixed", "--visited", "x"], "--visited is of --quality anywhere, not of"),
+        (["--quality", "anywhere", "--visited", "x"], "x holds no states of sdoor_open"),
         (["--quality", "anywere"], "there is no quality 'anywere': expected anywhere"),
     ],
 )

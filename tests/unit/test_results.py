@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from vipl.errors import UserError
@@ -14,8 +15,10 @@ from vipl.evaluation.results import (
     default_run_id,
     find_elsewhere,
     read_records,
+    read_states,
     record_key,
     video_path,
+    write_states,
 )
 
 CELL = Cell("sdoor_open", "left_cam", 0, "trajopt", "main")
@@ -162,6 +165,11 @@ def test_records_of_other_runs_are_found_and_copied(tmp_path):
     assert (copy.variant, copy.video) == ("main", "videos/main-sdoor_open-left_cam-0.mp4")
     assert copy.metrics == oracle.metrics
     assert (mine / copy.video).read_bytes() == b"film"
+    assert read_states(mine, CELL) is None
+    states = np.arange(6.0).reshape(2, 3)
+    write_states(theirs, found["b"][1].cell, states)
+    copy_record(found["b"], mine, CELL)
+    assert np.array_equal(read_states(mine, CELL), states)
     (theirs / "videos/old.mp4").unlink()
     assert copy_record(found["b"], mine, CELL).video is None
     assert json.loads(copy.to_line())["key"] == "b"

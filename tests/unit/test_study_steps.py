@@ -52,11 +52,11 @@ def test_names_commands_and_what_comes_first(file, tmp_path):
     steps = {step.name: step for step in read(file)}
     out = tmp_path / "out"
     assert list(steps) == [
-        "prepare/clips", "prepare/clips_other",
+        "prepare/clips",
         "train/one/seed0", "evaluate/curves/one/seed0", "evaluate/curves/before/seed0",
         "evaluate/curves/named/seed0", "evaluate/some/named/seed0",
         "train/one/seed5", "evaluate/curves/one/seed5", "evaluate/curves/before/seed5",
-        "evaluate/some/one/seed5",
+        "evaluate/some/one/seed5", "prepare/clips_other",
     ]  # fmt: skip
     assert steps["prepare/clips"].arguments[-2:] == ("a", "b")
     training = steps["train/one/seed5"]
@@ -92,6 +92,23 @@ def test_chosen_steps_bring_what_they_need(file):
     assert choose_steps(steps, None) == steps
     with pytest.raises(UserError, match="no step 'evaluate/curve': expected evaluate/curves/"):
         choose_steps(steps, ["evaluate/curve"])
+
+
+def test_data_may_be_made_of_what_encoders_did(file):
+    data, run = "${out}/data/clips_other", "${out}/results/videos-v1/curves-one-seed0"
+    training = f"{{configs: [a.yaml], set: {{data: {{manifest: '{data}/m'}}}}}}"
+    overrides = (
+        f"prepare.clips_other=[demos, --out, '{data}', --visited, '{run}']",
+        f"encoders.again={{label: Again, train: {training}}}",
+    )
+    steps = read(file, *overrides)
+    chosen = [step.name for step in choose_steps(steps, ["train/again/seed0"])]
+    assert chosen == [
+        "prepare/clips", "train/one/seed0", "evaluate/curves/one/seed0",
+        "prepare/clips_other", "train/again/seed0",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="none of them can be first"):
+        read(file, overrides[0].replace("curves-one", "curves-again"), overrides[1])
 
 
 def test_settings_become_arguments():

@@ -1,9 +1,11 @@
 """Clips that begin anywhere, and solve their task along a demonstration's path: no planning.
 
 The arm begins at its usual start, where demonstrations end, or near any pose of one; the object at
-its start, part of the way, or at its goal. The arm walks to a place of the path from which the rest
-is still to be done, repeats the demonstration's actions with a correction of the joints, and comes
-to rest in its last pose. The simulator says whether that solved the task.
+its start, part of the way, or at its goal. Half of the clips may begin in states that a planner
+came by instead: where a reward led it astray, they show the way back. The arm walks to a place of
+the path from which the rest is still to be done, repeats the demonstration's actions with a
+correction of the joints, and comes to rest in its last pose. The simulator says whether that solved
+the task.
 
 Only demonstrations that are not held out are followed.
 
@@ -11,6 +13,7 @@ Shapes: S state size, T steps.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +21,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from vipl.control.environment import Floats
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.placement import settle
@@ -125,10 +131,12 @@ class Anywhere:
 
     Args:
         env: Of the task.
+        visited: States [V, S] in which half of the clips begin; None or V = 0: no clip does.
     """
 
-    def __init__(self, env: KitchenEnv) -> None:
+    def __init__(self, env: KitchenEnv, visited: Floats | None = None) -> None:
         self.env = env
+        self._visited = np.empty((0, 0)) if visited is None else visited
         self.followed = [
             demo
             for demo in load_index()
@@ -140,8 +148,7 @@ class Anywhere:
 
     def attempt(self, rng: np.random.Generator) -> Way | None:
         """Begin somewhere and follow a demonstration; None if that did not end as it does."""
-        shares = [beginning.share for beginning in BEGINNINGS]
-        start = self.begin(BEGINNINGS[rng.choice(len(BEGINNINGS), p=shares)], rng)
+        start = self._draw_start(rng)
         if start is None:
             return None
         walk, path = Walk(self.env, start), self._draw_path(rng)
@@ -151,6 +158,13 @@ class Anywhere:
             self._solve(walk, path, rng)
         near = np.abs(path.arm[-1] - walk.arm).max() < _END_RADIANS
         return walk.way() if walk.is_solved and near and len(walk.states) > 3 else None
+
+    def _draw_start(self, rng: np.random.Generator) -> Floats | None:
+        if len(self._visited) and rng.random() < 1 / 2:
+            state: Floats = self._visited[rng.integers(len(self._visited))]
+            return self.env.state(self.env.qpos(state), self.env.qvel(state))
+        shares = [beginning.share for beginning in BEGINNINGS]
+        return self.begin(BEGINNINGS[rng.choice(len(BEGINNINGS), p=shares)], rng)
 
     def begin(self, beginning: Beginning, rng: np.random.Generator) -> Floats | None:
         """Draw a state [S] in which arm and object stand still; None if no place was free."""
@@ -212,22 +226,25 @@ class Job:
         index: Its number among those of its task.
         seed: Of the run.
         output: The file to write.
+        runs: Folders of evaluations, in whose states half of the clips begin.
     """
 
     task_name: str
     index: int
     seed: int
     output: Path
+    runs: tuple[Path, ...] = ()
 
 
-_makers: dict[str, Anywhere] = {}
+_makers: dict[tuple[str, tuple[Path, ...]], Anywhere] = {}
 
 
 def make_clip(job: Job) -> tuple[bool, int]:
     """Make and write one clip; return whether a try succeeded, and the number of tries."""
-    if job.task_name not in _makers:
-        _makers[job.task_name] = Anywhere(KitchenEnv(TASKS[job.task_name]))
-    maker = _makers[job.task_name]
+    if (key := (job.task_name, job.runs)) not in _makers:
+        env = KitchenEnv(TASKS[job.task_name])
+        _makers[key] = Anywhere(env, read_visited(job.runs, job.task_name, env.state_size))
+    maker = _makers[key]
     for attempt in range(_TRIES):
         seed = [job.seed, zlib.crc32(job.task_name.encode()), job.index, attempt]
         way = maker.attempt(np.random.default_rng(seed))
@@ -240,28 +257,68 @@ def make_clip(job: Job) -> tuple[bool, int]:
     return False, _TRIES
 
 
+def read_visited(runs: Sequence[Path], task_name: str, size: int) -> Floats:
+    """Read the states that a task's episodes came by, planned with the encoder under test.
+
+    Args:
+        runs: Folders of evaluations with protocol=trajopt; none gives no states.
+        task_name: A key of `TASKS`.
+        size: S, of a state.
+
+    Returns:
+        Those of all runs, cameras and seeds, one after the other, [V, S].
+
+    Raises:
+        UserError: If a run holds no states of the task, or those of another environment.
+    """
+    visited = [np.empty((0, size))]
+    for run in runs:
+        cells = [record.cell for record in read_records(run / RECORDS_FILE)[0]]
+        own = [cell for cell in cells if (cell.task, cell.variant) == (task_name, MAIN)]
+        found = [states for cell in own if (states := read_states(run, cell)) is not None]
+        if not found:
+            raise UserError(
+                f"{run} holds no states of {task_name}: name folders that vipl eval wrote with "
+                "protocol=trajopt and this task"
+            )
+        if any(states.shape[1:] != (size,) for states in found):
+            raise UserError(f"the states in {run} are not those of the kitchen: {found[0].shape}")
+        visited += found
+    return np.concatenate(visited)
+
+
 def write_clips(
-    out: Path, task_name: str, *, number: int, seed: int = 0, workers: int = 1
+    out: Path,
+    task_name: str,
+    *,
+    number: int,
+    seed: int = 0,
+    runs: Sequence[Path] = (),
+    workers: int = 1,
 ) -> tuple[int, int]:
     """Write clips of a task to `out/<task>/anywhere_NN.npz`.
 
-    A clip depends on the seed and its number alone, not on how many there are, nor on workers.
+    A clip depends on the seed, the runs and its number alone: neither on how many there are, nor on
+    workers.
 
     Args:
         out: Folder to write to; files of the same names are replaced.
         task_name: A key of `TASKS`.
         number: Of clips; one that 25 tries did not solve is left out.
         seed: Of all that is random.
+        runs: Folders of evaluations, in whose states half of the clips begin.
         workers: Processes.
 
     Returns:
         How many were made, and in how many tries; it is given up if none of the first four was.
 
     Raises:
-        UserError: If a process was killed.
+        UserError: If a process was killed, or a run holds no states of the task.
     """
+    if runs:  # what is wrong with them is said before any process is started
+        read_visited(runs, task_name, KitchenEnv(TASKS[task_name]).state_size)
     jobs = [
-        Job(task_name, index, seed, out / task_name / f"{KIND}_{index:02d}.npz")
+        Job(task_name, index, seed, out / task_name / f"{KIND}_{index:02d}.npz", tuple(runs))
         for index in range(number)
     ]
     made = tried = 0

@@ -62,6 +62,11 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument(
         "--seed", type=int, metavar="SEED", help="of --quality, of all that is random (0)"
     )
+    generate.add_argument(
+        "--visited", nargs="+", type=Path, metavar="RUN",
+        help="of --quality anywhere: half of the clips begin in states that the planner came by in "
+        "these runs of vipl eval",
+    )  # fmt: skip
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
         ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
@@ -117,11 +122,14 @@ def _generate(args: argparse.Namespace) -> None:
             tasks=args.tasks,
             number=args.number,
             seed=args.seed or 0,
+            runs=args.visited or (),
             workers=args.workers,
         )
         return
     if args.seed is not None:
         raise UserError("--seed is of --quality: name one, what is planned has seeds of its own")
+    if args.visited is not None:
+        raise UserError("--visited is of --quality anywhere: name that")
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations
 
     generate_demonstrations(

@@ -88,6 +88,7 @@ def write_trajectories(
     tasks: Sequence[str] | None = None,
     number: int = 20,
     seed: int = 0,
+    runs: Sequence[Path] = (),
     workers: int = 1,
 ) -> Path:
     """Write trajectories to `out/<task>/<kind>_NN.npz`, and list them in `out/index.json`.
@@ -99,26 +100,30 @@ def write_trajectories(
         tasks: Names, or None for all twelve.
         number: Of trajectories a task.
         seed: Of all that is random.
+        runs: Folders of evaluations, for "anywhere": half of the clips begin in states that they
+            came by.
         workers: Processes, for "anywhere".
 
     Returns:
         The index's path.
 
     Raises:
-        UserError: If a name is unknown, a number too small, or a task was not solved; the
-            trajectories of other tasks are listed all the same.
+        UserError: If a name is unknown, a number too small, a run without states, or a task was
+            not solved; the trajectories of other tasks are listed all the same.
     """
     for name, value, least in (("number", number, 1), ("seed", seed, 0), ("workers", workers, 1)):
         if value < least:
             raise UserError(f"--{name} is {value}, expected {least} or more")
     choose("quality", [quality], (*QUALITIES, ANYWHERE))
+    if runs and quality != ANYWHERE:
+        raise UserError(f"--visited is of --quality {ANYWHERE}, not of {quality}")
     console = Console(highlight=False, soft_wrap=True)
     unsolved = []
     for task in choose("task", tasks, list(TASKS)):
         if quality != ANYWHERE:
             _write(out, quality, task, number=number, seed=seed)
             continue
-        made, tries = write_clips(out, task, number=number, seed=seed, workers=workers)
+        made, tries = write_clips(out, task, number=number, seed=seed, runs=runs, workers=workers)
         console.print(f"{task}: {made} of {number} clips, in {tries} tries")
         if not made:
             unsolved.append(f"{task} in {tries} tries")

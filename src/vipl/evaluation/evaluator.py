@@ -63,6 +63,7 @@ class Outcome:
         info: Anything else worth keeping, made of JSON values.
         frames: A video of the episode, uint8 [T, H, W, 3], or None.
         fps_hz: Of the video.
+        states: The states [T + 1, S] of a simulated episode, or None.
         undefined: Metrics that have no value in this cell, such as a correlation with what never
             changes, with the reason. No mean counts them, and `info` keeps the reasons.
     """
@@ -72,6 +73,7 @@ class Outcome:
     info: Mapping[str, Any] = field(default_factory=dict)
     frames: NDArray[np.uint8] | None = None
     fps_hz: float = 12.5
+    states: NDArray[np.float64] | None = None
     undefined: Mapping[str, str] = field(default_factory=dict)
 
 

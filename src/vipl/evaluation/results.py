@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, Cell
 from vipl.files import write_atomically
@@ -18,6 +21,7 @@ FORMAT_VERSION = 1
 RUN_FILE = "run.json"
 RECORDS_FILE = "records.jsonl"
 VIDEOS = "videos"
+STATES = "states"
 CHECKPOINTS = "checkpoints"
 
 # Where and how fast a run computes, but not what.
@@ -151,9 +155,37 @@ def record_key(settings: Mapping[str, Any], identity: str, cell: Cell) -> str:
 
 def video_path(cell: Cell) -> str:
     """Return where a cell's video lies in the run's folder."""
+    return f"{VIDEOS}/{_file_name(cell)}.mp4"
+
+
+def states_path(cell: Cell) -> str:
+    """Return where the states of a cell's episode lie in the run's folder, if it has any."""
+    return f"{STATES}/{_file_name(cell)}.npz"
+
+
+def read_states(folder: Path, cell: Cell) -> NDArray[np.float64] | None:
+    """Return the states [T + 1, S] of a cell's episode; None where a run kept none."""
+    path = folder / states_path(cell)
+    if not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        return np.asarray(arrays["states"])
+
+
+def write_states(folder: Path, cell: Cell, states: NDArray[np.float64]) -> None:
+    """Keep the states [T + 1, S] of a cell's episode in the run's folder."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, states=states)
+
+    write_atomically(folder / states_path(cell), write)
+
+
+def _file_name(cell: Cell) -> str:
     parts = [cell.variant, cell.task, cell.camera, cell.seed]
     name = "-".join(str(part) for part in parts if part is not None)
-    return f"{VIDEOS}/{re.sub(r'[^A-Za-z0-9._+-]', '_', name)}.mp4"
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", name)
 
 
 def checkpoint_path(key: str) -> str:
@@ -217,13 +249,15 @@ def find_elsewhere(folder: Path, keys: Sequence[str]) -> dict[str, tuple[Path, R
 
 
 def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record:
-    """Return another run's record as this run's, its video copied."""
+    """Return another run's record as this run's, its video and states copied."""
     other, record = source
     video = None
     if record.video is not None and (other / record.video).is_file():
         video = video_path(cell)
         content = (other / record.video).read_bytes()
         write_atomically(folder / video, lambda path: path.write_bytes(content))
+    if (states := read_states(other, record.cell)) is not None:
+        write_states(folder, cell, states)
     return replace(record, variant=cell.variant, video=video)
 
 

@@ -26,6 +26,7 @@ from vipl.evaluation.results import (
     find_elsewhere,
     record_key,
     video_path,
+    write_states,
 )
 from vipl.evaluation.worker import Failed, Finished, Work
 from vipl.files import locked, write_atomically
@@ -212,6 +213,8 @@ class _Evaluation:
         if result.video is not None:
             video, content = video_path(cell), result.video
             write_atomically(self.folder / video, lambda path: path.write_bytes(content))
+        if result.states is not None:
+            write_states(self.folder, cell, result.states)
         return Record(
             **place,
             metrics=result.metrics,

@@ -82,4 +82,5 @@ def outcome(
         info={"goal": shown},
         frames=frames,
         fps_hz=env.fps_hz,
+        states=states,
     )

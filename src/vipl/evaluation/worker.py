@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vipl.data.video_writer import write_h264
 from vipl.errors import UserError
@@ -61,6 +62,7 @@ class Finished:
         traces: As in `Outcome`.
         info: As in `Outcome`.
         video: An MP4 file's content, or None.
+        states: As in `Outcome`.
         seconds: That the cell took.
     """
 
@@ -68,6 +70,7 @@ class Finished:
     traces: dict[str, list[float]]
     info: dict[str, Any]
     video: bytes | None
+    states: NDArray[np.float64] | None
     seconds: float
 
 
@@ -109,7 +112,8 @@ class Worker:
         try:
             outcome = self._run(cell)
             checked = _check(outcome, type(self._get_evaluator()).metrics_of(cell.protocol))
-            return Finished(*checked, _encode(outcome), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            return Finished(*checked, _encode(outcome), outcome.states, seconds)
         except UserError as error:
             return Failed(str(error), mendable=True, seconds=time.perf_counter() - start)
         except Exception as error:

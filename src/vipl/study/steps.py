@@ -41,6 +41,11 @@ class Step:
         return [self.output] if self.output.exists() else []
 
     @property
+    def place(self) -> str:
+        """Where it makes them, as a regular expression."""
+        return re.escape(str(self.output))
+
+    @property
     def command(self) -> str:
         """As it is typed."""
         return shlex.join(["vipl", *self.arguments])
@@ -68,11 +73,20 @@ class EvaluationStep(Step):
         """Return the folders of its results; the version of a suite is in their paths."""
         return sorted(self.output.parent.glob(f"*/{self.output.name}"))
 
+    @property
+    def place(self) -> str:
+        """Where it makes them, as a regular expression, with any version of the suite."""
+        return rf"{re.escape(str(self.output.parent))}/[^/\s]+/{re.escape(self.output.name)}"
+
 
 def list_steps(study: Study) -> list[Step]:
     """Return all steps of a study, each after those that it needs.
 
-    One seed comes after the other, so that a study that is cut short has all encoders.
+    One seed comes after the other, so that a study that is cut short has all encoders. Data are
+    prepared when they are needed: they may be made of what encoders did.
+
+    Raises:
+        UserError: If data are not made where they are to be, or of themselves in the end.
     """
     out = Path(study.out)
     prepared = [
@@ -80,26 +94,25 @@ def list_steps(study: Study) -> list[Step]:
         for name, words in study.prepare.items()
     ]
     for step in prepared:
-        if not _names(" ".join(step.arguments), step.output):
+        if not _names(step, step):
             raise UserError(
                 f"prepare.{step.name.partition('/')[2]} does not name the folder that it is to "
                 f"make, {step.output}: have its command write there"
             )
-    prepared = [_after(step, prepared) for step in prepared]
     trained = {
-        (name, seed): _training(out, name, encoder, seed, prepared)
+        (name, seed): _training(out, name, encoder, seed)
         for name, encoder in study.encoders.items()
         if encoder.train is not None
         for seed in study.seeds
     }
     evaluations = [
-        _evaluation(out, (name, entry), encoder, seed, study, trained, prepared)
+        _evaluation(out, (name, entry), encoder, seed, study, trained)
         for name, entry in study.evaluations.items()
         for encoder in (study.encoders if entry.encoders is None else entry.encoders)
         for seed in _seeds(study, entry, encoder)
     ]
     rounds = [*trained.values(), *evaluations]
-    return [*prepared, *sorted(rounds, key=lambda step: step.seed)]  # trainings stay in front
+    return _in_order([*sorted(rounds, key=lambda step: step.seed), *prepared])
 
 
 def choose_steps(steps: Sequence[Step], patterns: Sequence[str] | None) -> list[Step]:
@@ -147,15 +160,12 @@ def everything_before(step: Step) -> Iterable[Step]:
         yield from everything_before(need)
 
 
-def _training(
-    out: Path, name: str, encoder: EncoderEntry, seed: int, prepared: Sequence[Step]
-) -> Step:
+def _training(out: Path, name: str, encoder: EncoderEntry, seed: int) -> Step:
     assert encoder.train is not None
     output = out / "encoders" / name / f"seed{seed}"
     arguments = ["fit", *_configs(encoder.train.configs), *to_overrides(encoder.train.set)]
     arguments += [f"seed_everything={seed}", f"run_dir={output}", "ckpt_path=last"]
-    step = Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output, seed=seed)
-    return _after(step, prepared)
+    return Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output, seed=seed)
 
 
 def _evaluation(
@@ -165,7 +175,6 @@ def _evaluation(
     seed: int,
     study: Study,
     trained: dict[tuple[str, int], Step],
-    prepared: Sequence[Step],
 ) -> Step:
     name, entry = evaluation
     described = study.encoders[encoder]
@@ -178,16 +187,14 @@ def _evaluation(
     run_id = f"{name}-{encoder}-seed{seed}"
     arguments = ["eval", *_configs(entry.configs), "--encoder", source]
     arguments += ["--out", str(out / "results"), "--run-id", run_id, *to_overrides(entry.set)]
-    step = EvaluationStep(
+    return EvaluationStep(
         f"{EVALUATE}/{name}/{encoder}/seed{seed}",
         tuple(arguments),
         out / "results" / run_id,
-        () if training is None else (training,),
         evaluation=name,
         encoder=encoder,
         seed=seed,
     )
-    return _after(step, prepared)
 
 
 def _seeds(study: Study, entry: EvaluationEntry, encoder: str) -> list[int]:
@@ -198,15 +205,31 @@ def _seeds(study: Study, entry: EvaluationEntry, encoder: str) -> list[int]:
     return study.seeds if entry.seeds is None else entry.seeds
 
 
-def _after(step: Step, prepared: Sequence[Step]) -> Step:
-    """Have a step come after those whose folders its command names."""
-    words = " ".join(step.arguments)
-    found = [one for one in prepared if one.name != step.name and _names(words, one.output)]
-    return replace(step, needs=(*step.needs, *found))
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    """Have each step come after those whose folders its command names.
+
+    Raises:
+        UserError: If a step needs, in the end, what it makes.
+    """
+    ordered: dict[str, Step] = {}
+
+    def put(step: Step, awaited: tuple[str, ...]) -> Step:
+        if step.name in awaited:
+            raise UserError(f"{' needs '.join([*awaited, step.name])}: none of them can be first")
+        if step.name not in ordered:
+            named = [one for one in steps if one.name != step.name and _names(step, one)]
+            needs = tuple(put(one, (*awaited, step.name)) for one in named)
+            ordered[step.name] = replace(step, needs=needs)
+        return ordered[step.name]
+
+    for step in steps:
+        put(step, ())
+    return list(ordered.values())
 
 
-def _names(words: str, folder: Path) -> bool:
-    return re.search(rf"{re.escape(str(folder))}(?![\w-])", words) is not None
+def _names(step: Step, other: Step) -> bool:
+    """Tell whether the command of a step names what another makes."""
+    return re.search(rf"{other.place}(?![\w-])", " ".join(step.arguments)) is not None
 
 
 def _configs(files: Sequence[str]) -> list[str]:
