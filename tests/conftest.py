@@ -6,6 +6,17 @@ import pytest
 
 from tests import media
 from vipl.cli import main
+from vipl.control.opengl import choose_backend
+from vipl.errors import UserError
+
+
+@pytest.fixture(scope="session")
+def opengl() -> None:
+    """Skip where nothing can be drawn."""
+    try:
+        choose_backend()
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

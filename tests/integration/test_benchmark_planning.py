@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 
 from vipl.control.mppi import Planner
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _opengl() -> None:
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("opengl")
 
 
 def test_both_ways_give_the_same_scores() -> None:

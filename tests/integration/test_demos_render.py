@@ -21,9 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vipl.cli import main
-from vipl.control.opengl import choose_backend
 from vipl.data.manifest import read_manifest
-from vipl.errors import UserError
 from vipl_evaluators.frankakitchen import render
 from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index, write_index
 from vipl_evaluators.frankakitchen.scene import kitchen_spec
@@ -34,14 +32,6 @@ TASK = "light_on"
 DEMONSTRATIONS = {demo.name: demo for demo in load_index()}
 DEMONSTRATION = DEMONSTRATIONS[f"{TASK}/start_00"]
 NUM_FRAMES = DEMONSTRATION.frames
-
-
-@pytest.fixture(scope="module")
-def opengl() -> None:
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
-
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "writing_a_suite.md"
 PLUGIN = ROOT / "tests" / "example_plugin"
@@ -32,12 +29,9 @@ def test_the_page_shows_the_example_that_is_tested() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("opengl")
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     """In their order, as typed; only `pip install` is kept off the network and to a folder."""
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     pytest.importorskip("setuptools", minversion="77")
     (tmp_path / "my_suite.py").write_text("\n\n".join(blocks("python")))
     (tmp_path / "pyproject.toml").write_text(blocks("toml")[0])

@@ -17,9 +17,7 @@ from tests import media
 from tests.pages import PAGES, ROOT, Block, blocks, without_assignments
 
 from vipl.cli import main
-from vipl.control.opengl import choose_backend
 from vipl.data.manifest import read_manifest, write_manifest
-from vipl.errors import UserError
 from vipl.models import Encoder, save_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -138,11 +136,8 @@ def test_what_is_run():
 
 
 @pytest.mark.parametrize("page", RUN)
+@pytest.mark.usefixtures("opengl")
 def test_the_commands_of_a_page_work(page, here):
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     for block in typed(page):
         for words in block.commands:
             run(words, here, where=f"{page}:{block.line}")

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from vipl import load_encoder
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
 from vipl.models.zoo import entries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text()
@@ -37,11 +35,8 @@ def test_an_encoder_of_ones_own(tmp_path, monkeypatch):
     assert encoder.network.blocks[0].attn.num_heads == 12
 
 
+@pytest.mark.usefixtures("opengl")
 def test_rewards_of_the_kitchen():
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     torch.manual_seed(0)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     names = {

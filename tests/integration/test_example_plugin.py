@@ -12,18 +12,10 @@ from typing import Any
 import pytest
 
 from vipl import Encoder, save_encoder
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("opengl")
 
 PLUGIN = Path(__file__).parents[1] / "example_plugin"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _opengl() -> None:
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import torch
 
 from vipl import save_encoder
 from vipl.cli import main
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.qualities import KitchenGuide
@@ -18,11 +16,7 @@ from vipl_evaluators.qualities import make_trajectories
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
+def home(tmp_path, monkeypatch, opengl):
     monkeypatch.setenv("VIPL_HOME", str(tmp_path / "home"))
 
 

@@ -5,21 +5,13 @@ import json
 import pytest
 
 from vipl.cli import main
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("opengl")
 
 SMALL = (
     "tasks=[light_on,knob1_on]", "cameras=[left_cam]", "seeds=[3]", "steps=2", "image_size=64",
     "planner.samples=4", "planner.horizon_steps=3",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def opengl():
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 def evaluate(out, *extra, encoder="random:resnet10t", workers=1):

@@ -10,8 +10,6 @@ import torch
 
 from vipl import save_encoder
 from vipl.cli import main
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +21,7 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
+def home(tmp_path, monkeypatch, opengl):
     monkeypatch.setenv("VIPL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
 

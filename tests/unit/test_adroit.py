@@ -7,7 +7,6 @@ import mujoco
 import numpy as np
 import pytest
 
-from vipl.control import opengl
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
@@ -147,11 +146,8 @@ def test_trajectories(env: HandEnv, quality: str, solved: int) -> None:
     assert len({trajectory.sha256 for trajectory in made}) == 3
 
 
+@pytest.mark.usefixtures("opengl")
 def test_pictures(env: HandEnv) -> None:
-    try:
-        opengl.choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     starts = env.start_states(2, np.random.default_rng(0))
     shown = np.array([env.render(starts, camera) for camera in CAMERAS])
     assert ((shown[:, 0] != shown[:, 1]).mean(axis=(1, 2, 3)) > 0.002).all()  # targets differ

@@ -35,14 +35,6 @@ def threaded() -> Iterator[KitchenEnv]:
     kitchen.close()
 
 
-@pytest.fixture(scope="module")
-def has_opengl() -> None:
-    try:
-        opengl.choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(params=list(TASKS))
 def task(request: pytest.FixtureRequest, env: KitchenEnv) -> Iterator[Task]:
     """Every task in turn; the model is the same."""
@@ -224,7 +216,7 @@ def test_camera_poses(env: KitchenEnv) -> None:
         np.testing.assert_allclose(camera.quat, quaternion / np.linalg.norm(quaternion))
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_pictures(env: KitchenEnv, camera: str) -> None:
     opened = with_object_at(env, TASK.goal)
@@ -237,7 +229,7 @@ def test_pictures(env: KitchenEnv, camera: str) -> None:
     np.testing.assert_array_equal(env.render(states, camera), pictures)
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_cameras_see_different_things(env: KitchenEnv) -> None:
     start = env.start_state()[None]
     pictures = [env.render(start, camera)[0].astype(float) for camera in CAMERAS]
@@ -245,7 +237,7 @@ def test_cameras_see_different_things(env: KitchenEnv) -> None:
         assert np.abs(first - second).mean() > 10
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_pictures_are_the_right_way_up(env: KitchenEnv) -> None:
     """The robot stands on the floor: what moves with its arm is not in the highest rows."""
     qpos = env.start_qpos()
@@ -255,7 +247,7 @@ def test_pictures_are_the_right_way_up(env: KitchenEnv) -> None:
     assert rows[: SIZE // 4].sum() < rows[-SIZE // 4 :].sum()
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_two_kitchens_do_not_disturb_each_other(env: KitchenEnv, threaded: KitchenEnv) -> None:
     states = moved_states(env)
     alone = env.render(states, "default")
@@ -265,14 +257,14 @@ def test_two_kitchens_do_not_disturb_each_other(env: KitchenEnv, threaded: Kitch
         np.testing.assert_array_equal(env.render(state, "default")[0], alone[index])
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_rendering_does_not_change_rollouts(env: KitchenEnv) -> None:
     before = moved_states(env)
     env.render(before, "left_cam")
     np.testing.assert_array_equal(moved_states(env), before)
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_closed_twice_and_drawn_again() -> None:
     kitchen = KitchenEnv(TASK, image_size=16)
     kitchen.render(kitchen.start_state()[None], "default")

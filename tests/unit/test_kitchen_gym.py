@@ -14,7 +14,6 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 from numpy.typing import NDArray
 
 import vipl_evaluators.gym as kitchens
-from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.gym_env import KitchenGymEnv
@@ -30,14 +29,6 @@ def env() -> Iterator[KitchenGymEnv]:
     kitchen = KitchenGymEnv(TASK.name, image_size=SIZE, render_mode="rgb_array")
     yield kitchen
     kitchen.close()
-
-
-@pytest.fixture(scope="module")
-def has_opengl() -> None:
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -125,7 +116,7 @@ def test_made_environment_is_truncated_after_its_steps(env: KitchenGymEnv) -> No
         made.close()
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_gymnasiums_checker_is_content() -> None:
     made = gymnasium.make(ID, render_mode="rgb_array", image_size=SIZE)
     check_quietly(made.unwrapped)
@@ -223,7 +214,7 @@ def test_start_of_one_demonstration(env: KitchenGymEnv) -> None:
 # --- pictures
 
 
-@pytest.mark.usefixtures("has_opengl")
+@pytest.mark.usefixtures("opengl")
 def test_render_shows_the_state_from_the_chosen_camera(
     env: KitchenGymEnv, goal_state: NDArray[np.float64]
 ) -> None:

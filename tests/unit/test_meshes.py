@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from vipl.control.meshes import count_triangles, thin_meshes
-from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
 from vipl.evaluation.registry import load_suite
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
@@ -92,11 +91,8 @@ def test_rollouts_are_the_same_to_the_last_bit(plain, thinned, states):
         assert np.array_equal(getattr(thinned.model, name), getattr(plain.model, name)), name
 
 
+@pytest.mark.usefixtures("opengl")
 def test_pictures_differ_little_and_are_alike_from_several_processes(plain, thinned, states):
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     alone = np.concatenate([thinned.render(state[None], "left_cam") for state in states])
     expected = plain.render(states, "left_cam")
     difference = np.abs(alone.astype(float) - expected)

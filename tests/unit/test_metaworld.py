@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vipl.control import opengl
 from vipl.control.environment import Floats
 from vipl.control.policies import PolicyTraining
 from vipl.errors import UserError
@@ -165,11 +164,8 @@ def test_an_unknown_quality(drawer: SawyerEnv) -> None:
         suite.make_trajectories("drawer_open", drawer)
 
 
+@pytest.mark.usefixtures("opengl")
 def test_pictures(drawer: SawyerEnv) -> None:
-    try:
-        opengl.choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     starts = drawer.start_states(2, np.random.default_rng(0))
     shown = np.array([drawer.render(starts, camera) for camera in CAMERAS])
     assert shown.shape == (len(CAMERAS), 2, SIZE, SIZE, 3)

@@ -6,9 +6,6 @@ import sys
 
 import pytest
 
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
-
 DRAW = "from vipl.control.opengl import make_context\ncontext = make_context(size=16)\n"
 
 
@@ -23,11 +20,8 @@ def run_python(code: str, **settings: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
+@pytest.mark.usefixtures("opengl")
 def test_torchvision_may_be_imported_after_the_first_context() -> None:
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
     code = (
         "import mujoco, numpy as np\n"
         "model = mujoco.MjModel.from_xml_string('<mujoco/>')\n"

@@ -7,18 +7,10 @@ import signal
 import numpy as np
 import pytest
 
-from vipl.control.opengl import choose_backend
-from vipl.errors import UserError
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
-
-@pytest.fixture(autouse=True)
-def _opengl():
-    try:
-        choose_backend()
-    except UserError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("opengl")
 
 
 def test_processes_draw_what_one_does_and_leave_none_behind():
