@@ -61,7 +61,7 @@ def apart(got, expected):
 
 
 ENCODERS = {
-    "resnet": {"name": "resnet10t"},
+    "resnet": {"name": "resnet10t", "output_scale": 3.0},
     "vit": {
         "name": "vit_tiny_patch16_224",
         "interpolation": "bicubic",
@@ -155,8 +155,9 @@ class DataParallel(torch.nn.Module):
         self.module.convnet.fc = torch.nn.Linear(features, output_dim)
 
 
-def test_the_released_code_embeds_the_same(tmp_path):
-    encoder = make("resnet18", output_dim=16, image_size=224)
+@pytest.mark.parametrize("output_scale", [1.0, 20.0])
+def test_the_released_code_embeds_the_same(tmp_path, output_scale):
+    encoder = make("resnet18", output_dim=16, image_size=224, output_scale=output_scale)
     assert export(encoder, "released", tmp_path / "model.pt") < 1e-5
     content = torch.load(tmp_path / "model.pt", weights_only=True)
     assert set(content) == {"vip"}

@@ -60,6 +60,14 @@ def test_the_batch_does_not_matter_and_the_mode_is_kept(encoder):
     encoder.eval()
 
 
+def test_scaled_outputs_are_the_same_embeddings_times_a_number(encoder, tmp_path):
+    scaled = Encoder(**SMALL, output_scale=30.0).eval()
+    scaled.network.load_state_dict(encoder.network.state_dict())
+    torch.testing.assert_close(scaled.embed(images()), 30 * encoder.embed(images()))
+    save_encoder(scaled, tmp_path / "e")
+    assert torch.equal(load_encoder(tmp_path / "e").embed(images()), scaled.embed(images()))
+
+
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "convnext_atto"])
 @pytest.mark.parametrize("output_dim", [0, 24])
 def test_any_backbone_with_or_without_a_head(name, output_dim):
@@ -145,6 +153,8 @@ def test_a_file_of_another_kind_is_refused(tmp_path, encoder):
         ({"image_size": 0}, "image_size is 0"),
         ({"output_dim": -1}, "output_dim is -1"),
         ({"central_fraction": 1.5}, "central_fraction is 1.5"),
+        ({"output_scale": 0.0}, "output_scale is 0.0, expected a number > 0"),
+        ({"output_scale": float("nan")}, "output_scale is nan"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, message):

@@ -4,6 +4,7 @@ Shapes: N images of H x W pixels, S the network's input side, D the embedding si
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, final
 
@@ -38,6 +39,9 @@ class Encoder(nn.Module):
         pretrained: Start from timm's weights (from its hub) and not from random ones.
         distance: Of embeddings, as a reward takes it by default: "l2" as VIP, or "cosine" as LIV
             and CLIP. Training follows VIP whatever it is.
+        output_scale: What the network's outputs are multiplied by. In VIP a distance counts
+            (discounted) steps, and one training step changes it by so much more; a network that
+            starts small and is trained for few steps never gets there.
         network_args: More arguments of the timm model.
 
     Attributes:
@@ -65,10 +69,11 @@ class Encoder(nn.Module):
         std: tuple[float, float, float] = IMAGENET_STD,
         pretrained: bool = False,
         distance: Distance = "l2",
+        output_scale: float = 1.0,
         network_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, output_dim, central_fraction)
+        _check_sizes(image_size, output_dim, central_fraction, output_scale)
         self.config: dict[str, Any] = {
             "backbone": backbone,
             "output_dim": output_dim,
@@ -80,6 +85,7 @@ class Encoder(nn.Module):
             "std": list(std),
             "pretrained": pretrained,
             "distance": distance,
+            "output_scale": output_scale,
             "network_args": dict(network_args or {}),
         }
         self.image_size = image_size
@@ -87,6 +93,7 @@ class Encoder(nn.Module):
         self.keep_aspect = keep_aspect
         self.interpolation = interpolation
         self.distance: Distance = distance
+        self.output_scale = output_scale
         self.network = _create_network(
             backbone,
             image_size,
@@ -135,7 +142,7 @@ class Encoder(nn.Module):
         # would be compiled anew.
         network = self.network if self.training else self.network.forward
         embeddings: Tensor = network(normalised)
-        return embeddings
+        return embeddings * self.output_scale
 
     def _measure_output_dim(self) -> int:
         """Return D by embedding a blank image, which also tells whether the size fits."""
@@ -199,13 +206,17 @@ def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) ->
     return network.to(memory_format=torch.channels_last)
 
 
-def _check_sizes(image_size: int, output_dim: int, central_fraction: float) -> None:
+def _check_sizes(
+    image_size: int, output_dim: int, central_fraction: float, output_scale: float
+) -> None:
     if image_size < 1:
         raise UserError(f"image_size is {image_size}, expected a side in pixels")
     if output_dim < 0:
         raise UserError(f"output_dim is {output_dim}, expected 0 (features) or more")
     if not 0 < central_fraction <= 1:
         raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
+    if not 0 < output_scale < math.inf:
+        raise UserError(f"output_scale is {output_scale}, expected a number > 0")
 
 
 def _check_images(images: object) -> None:

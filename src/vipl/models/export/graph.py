@@ -50,7 +50,7 @@ class Graph(nn.Module):
         encoder = self.encoder
         pixels = preprocess(encoder, images) if self.preprocessing else images.float()
         embeddings: Tensor = encoder.network((pixels / 255 - encoder.mean) / encoder.std)
-        return embeddings.float()
+        return embeddings.float() * encoder.output_scale
 
 
 def preprocess(encoder: Encoder, images: Tensor) -> Tensor:

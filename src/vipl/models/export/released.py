@@ -38,6 +38,8 @@ def write(encoder: Encoder, file: Path) -> float:
         _PREFIX + name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in encoder.network.state_dict().items()
     }
+    for name in ("fc.weight", "fc.bias"):  # the released code scales nothing
+        weights[_PREFIX + name] *= encoder.output_scale
     with file.open("wb") as stream:  # PyTorch's own would not say that a disk is full
         torch.save({"vip": weights}, stream)
     network = read_released(file, encoder)
