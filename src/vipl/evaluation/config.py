@@ -27,7 +27,8 @@ class Options:
     Attributes:
         suite: Name of an installed suite, or module:Class.
         encoder: The encoder under test: a folder, a checkpoint, timm:NAME, oracle (the true
-            state), or random[:NAME] (an untrained network of timm's).
+            state), or random[:NAME] (an untrained network of timm's). {task} and {camera} in it
+            stand for a cell's: runs/{task}-{camera}.
         protocol: One of the suite's; its first if null.
         tasks: Names; all if null.
         cameras: Names; all if null.

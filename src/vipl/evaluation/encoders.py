@@ -1,7 +1,9 @@
 """The encoder under test and its controls: what they are, how they are told apart and built."""
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +12,7 @@ import safetensors.torch
 import torch
 
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import ORACLE, RANDOM
+from vipl.evaluation.evaluator import ORACLE, RANDOM, Cell
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
 from vipl.models.identity import configuration_sha256, encoder_sha256
@@ -81,6 +83,80 @@ class EncoderSpec:
         return encoder.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True)
+class Encoders:
+    """What `--encoder` names: one encoder for all cells, or one for each task and camera.
+
+    Attributes:
+        source: As the user named it; {task} and {camera} in it stand for a cell's.
+        specs: By source, with those filled in.
+    """
+
+    source: str
+    specs: Mapping[str, EncoderSpec]
+
+    def of(self, cell: Cell) -> EncoderSpec:
+        """Return the encoder of a cell."""
+        return self.specs[_filled_in(self.source, cell)]
+
+    @property
+    def only(self) -> EncoderSpec | None:
+        """The one encoder of all cells; None where there may be several."""
+        return self.specs.get(self.source)
+
+    @property
+    def label(self) -> str:
+        """A short name, fit for a folder."""
+        return EncoderSpec(self.source, role_of(self.source)).label
+
+    @property
+    def identity(self) -> str:
+        """What stands behind them all: the same text, the same networks for the same cells."""
+        if self.only is not None:
+            return self.only.identity("")
+        return hashlib.sha256(json.dumps(self.sha256s, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def sha256s(self) -> dict[str, str | None]:
+        """The hash of each encoder, by its source."""
+        return {source: spec.sha256 for source, spec in self.specs.items()}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of `Encoder` that are the same for all of them."""
+        first, *others = (spec.config for spec in self.specs.values())
+        return {
+            name: value
+            for name, value in first.items()
+            if all(name in other and other[name] == value for other in others)
+        }
+
+
+def read_encoders(source: str, cells: Iterable[Cell]) -> Encoders:
+    """Read what `--encoder` names for all cells.
+
+    Args:
+        source: As for `read_encoder`; {task} and {camera} in it are filled in.
+        cells: That are to be run, at least one.
+
+    Raises:
+        UserError: If one does not load.
+    """
+    sources = dict.fromkeys(_filled_in(source, cell) for cell in cells)
+    return Encoders(source, {name: read_encoder(name) for name in sources})
+
+
+def role_of(source: str) -> Role:
+    """Return what kind of encoder `--encoder` names."""
+    if source == ORACLE:
+        return "oracle"
+    return "random" if source == RANDOM or source.startswith(f"{RANDOM}:") else "trained"
+
+
+def _filled_in(source: str, cell: Cell) -> str:
+    return source.replace("{task}", cell.task).replace("{camera}", cell.camera or "")
+
+
 def read_encoder(source: str) -> EncoderSpec:
     """Read what `--encoder` names.
 
@@ -91,17 +167,18 @@ def read_encoder(source: str) -> EncoderSpec:
     Raises:
         UserError: If it does not load.
     """
-    if source == ORACLE:
-        return EncoderSpec(source, "oracle")
-    if source == RANDOM or source.startswith(f"{RANDOM}:"):
+    role = role_of(source)
+    if role == "oracle":
+        return EncoderSpec(source, role)
+    if role == "random":
         name = source.removeprefix(RANDOM).removeprefix(":") or _DEFAULT_RANDOM
         config = load_encoder(f"{RANDOM}:{name}").config
-        return EncoderSpec(source, "random", config)
+        return EncoderSpec(source, role, config)
     encoder = load_encoder(source)
     config = {**encoder.config, "pretrained": False}
     state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
     weights = safetensors.torch.save(state)
-    return EncoderSpec(source, "trained", config, weights, encoder_sha256(encoder))
+    return EncoderSpec(source, role, config, weights, encoder_sha256(encoder))
 
 
 def check_device(device: str) -> None:
@@ -118,7 +195,7 @@ def check_device(device: str) -> None:
 
 
 def _path_label(path: Path) -> str:
-    if path.name in ("encoder", "run"):  # says nothing
+    if path.name in ("encoder", "run") or "{" in path.name:  # says nothing
         return _path_label(path.parent)
     stem = path.stem if path.suffix == ".ckpt" else path.name
     if path.parent.name == "checkpoints":

@@ -14,7 +14,7 @@ import torch
 
 import vipl
 from vipl.evaluation.config import Settings
-from vipl.evaluation.encoders import EncoderSpec
+from vipl.evaluation.encoders import Encoders
 from vipl.evaluation.evaluator import Cell, Evaluator
 from vipl.evaluation.results import FORMAT, FORMAT_VERSION
 
@@ -26,7 +26,7 @@ _PACKAGES = (
 def describe_run(
     settings: Settings,
     evaluator: Evaluator,
-    encoder: EncoderSpec,
+    encoders: Encoders,
     cells: Sequence[Cell],
     *,
     command: str,
@@ -36,7 +36,7 @@ def describe_run(
     Args:
         settings: Of the run.
         evaluator: Built from them.
-        encoder: Under test.
+        encoders: Under test.
         cells: All that the run is to have.
         command: That was typed.
     """
@@ -65,18 +65,24 @@ def describe_run(
         "sampled_tasks": cls.sampled_tasks,
         "inputs": dict(evaluator.inputs()),
         "unheeded": list(settings.unheeded),
-        "encoder": {
-            "source": encoder.source,
-            "label": encoder.label,
-            "sha256": encoder.sha256,
-            "identity": encoder.identity(""),
-            **{name: value for name, value in encoder.config.items() if name != "pretrained"},
-        },
+        "encoder": _describe(encoders),
         "config": settings.config,
         "cells": dict(Counter(cell.variant for cell in cells)),
         "git": _git_revision(),
         "packages": _packages(cls),
         "machine": _machine(),
+    }
+
+
+def _describe(encoders: Encoders) -> dict[str, Any]:
+    only = encoders.only
+    return {
+        "source": encoders.source,
+        "label": encoders.label,
+        "sha256": only and only.sha256,
+        "identity": encoders.identity,
+        **({} if only else {"sha256s": encoders.sha256s}),
+        **{name: value for name, value in encoders.config.items() if name != "pretrained"},
     }
 
 

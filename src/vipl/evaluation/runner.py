@@ -10,7 +10,7 @@ from vipl.config import Config
 from vipl.console import Console
 from vipl.errors import UserError
 from vipl.evaluation.config import Settings, build_evaluator, resolve
-from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder
+from vipl.evaluation.encoders import Encoders, check_device, read_encoders, role_of
 from vipl.evaluation.evaluator import CONTROLS, ORACLE, RANDOM, Cell, Evaluator, Grid
 from vipl.evaluation.launchers import launch, make_pool
 from vipl.evaluation.progress import Board
@@ -53,13 +53,13 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     evaluator = build_evaluator(settings.suite.cls, settings.arguments)
     if settings.options.launcher == "local":  # a cluster's machines have devices of their own
         check_device(settings.options.device)
-    encoder = read_encoder(settings.encoder)
-    cells = list_cells(evaluator, settings, encoder)
-    run = describe_run(settings, evaluator, encoder, cells, command=command)
+    cells = list_cells(evaluator, settings)
+    encoders = read_encoders(settings.encoder, cells)
+    run = describe_run(settings, evaluator, encoders, cells, command=command)
     run_id = settings.options.run_id or default_run_id(run)
     suite_folder = f"{run['suite']['name']}-v{run['suite']['version']}"
     folder = Path(settings.options.out) / suite_folder / run_id
-    evaluation = _Evaluation(settings, evaluator, encoder, cells, folder)
+    evaluation = _Evaluation(settings, evaluator, encoders, cells, folder)
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
     with locked(folder, refusal), terminated_by_exit():
         claim_run_file(folder, {"run_id": run_id, **run})
@@ -68,16 +68,16 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     return folder
 
 
-def list_cells(evaluator: Evaluator, settings: Settings, encoder: EncoderSpec) -> list[Cell]:
+def list_cells(evaluator: Evaluator, settings: Settings) -> list[Cell]:
     """Return the cells of an evaluation.
 
     Raises:
         UserError: If a name is unknown, or there are none.
     """
-    options = settings.options
+    options, role = settings.options, role_of(settings.encoder)
     choose("task", options.tasks, evaluator.tasks())
     # What is under test is no control of itself; the oracle needs none, as it sees no image.
-    dropped = {"trained": (), "random": (RANDOM,), "oracle": CONTROLS}[encoder.role]
+    dropped = {"trained": (), "random": (RANDOM,), "oracle": CONTROLS}[role]
     grid = Grid(
         tasks=options.tasks,
         cameras=options.cameras,
@@ -85,9 +85,9 @@ def list_cells(evaluator: Evaluator, settings: Settings, encoder: EncoderSpec) -
         protocol=settings.protocol,
         controls=[control for control in options.controls if control not in dropped],
         budgets=options.budgets,
-        untrained=encoder.role == RANDOM,
+        untrained=role == RANDOM,
     )
-    cells = list(dict.fromkeys(evaluator.cells(grid, oracle=encoder.role == ORACLE)))
+    cells = list(dict.fromkeys(evaluator.cells(grid, oracle=role == ORACLE)))
     if not cells:
         raise UserError(f"{settings.suite.name} has no cells to run for these keys")
     return cells
@@ -100,13 +100,13 @@ class _Evaluation:
         self,
         settings: Settings,
         evaluator: Evaluator,
-        encoder: EncoderSpec,
+        encoders: Encoders,
         cells: Sequence[Cell],
         folder: Path,
     ) -> None:
         self.settings = settings
         self.evaluator = evaluator
-        self.encoder = encoder
+        self.encoders = encoders
         self.folder = folder
         self.console = Console(highlight=False, soft_wrap=True)
         suite = settings.suite
@@ -119,7 +119,8 @@ class _Evaluation:
         if inputs := dict(evaluator.inputs()):
             common["inputs"] = inputs
         self.keys = {
-            cell: record_key(common, encoder.identity(cell.variant), cell) for cell in cells
+            cell: record_key(common, encoders.of(cell).identity(cell.variant), cell)
+            for cell in cells
         }
         self.board = Board(
             cells,
@@ -168,7 +169,7 @@ class _Evaluation:
         work = Work(
             suite.reference,
             self.settings.arguments,
-            self.encoder,
+            self.encoders,
             options.device,
             checkpoints={cell: str(self._checkpoint(cell).resolve()) for cell in left},
         )

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from vipl.data.video_writer import write_h264
 from vipl.errors import UserError
 from vipl.evaluation.config import build_evaluator
-from vipl.evaluation.encoders import EncoderSpec
+from vipl.evaluation.encoders import Encoders
 from vipl.evaluation.evaluator import RANDOM, Cell, Evaluator, Outcome
 from vipl.models.encoder import Encoder
+
+_KEPT_ENCODERS = 3
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Work:
     Attributes:
         suite: The evaluator as `module:Class`.
         arguments: Of its `__init__`.
-        encoder: Under test.
-        device: Where it runs.
+        encoders: Under test.
+        device: Where they run.
         threads: Cores that a cell may use.
         search_path: `sys.path` of the process that launches.
         directory: Its working directory.
@@ -44,7 +46,7 @@ class Work:
 
     suite: str
     arguments: dict[str, Any]
-    encoder: EncoderSpec
+    encoders: Encoders
     device: str = "cpu"
     threads: int = 1
     search_path: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
@@ -92,7 +94,7 @@ class Failed:
 
 
 class Worker:
-    """Runs cells of one work, and keeps its evaluator and encoder between them.
+    """Runs cells of one work, and keeps its evaluator and some encoders between them.
 
     Args:
         work: To do.
@@ -147,12 +149,12 @@ class Worker:
         return Path(path)
 
     def _get_encoder(self, cell: Cell) -> Encoder | None:
-        spec = self.work.encoder
+        spec = self.work.encoders.of(cell)
         drawn = RANDOM in (cell.variant, spec.role)
         key = (spec.identity(cell.variant), cell.seed if drawn else None)
         if key not in self._encoders:
-            if drawn:  # only the last of these is kept: there are as many as seeds
-                self._encoders = {k: kept for k, kept in self._encoders.items() if k[1] is None}
+            if len(self._encoders) == _KEPT_ENCODERS:  # there may be one for each cell
+                del self._encoders[next(iter(self._encoders))]
             encoder = spec.build(cell.variant, cell.seed)
             self._encoders[key] = encoder and encoder.to(self.work.device)
         return self._encoders[key]
