@@ -98,6 +98,26 @@ def test_a_run_holds_its_records_videos_and_what_it_was(place, encoder, capsys):
     assert f"report: {folder / 'report.html'}" in shown
 
 
+def test_each_task_and_camera_may_have_an_encoder_of_its_own(place, encoder):
+    settings = ("tasks=left,right", "seeds=0", "cameras=front", "controls=random")
+    for task in ("left", "right"):
+        network = Encoder("resnet10t", output_dim=4, image_size=32)
+        save_encoder(network, place / "own" / f"{task}-front" / "encoder")
+    assert evaluate("--encoder", "own/left-front", *settings, "--run-id", "left") == 0
+    assert evaluate("--encoder", "own/{task}-{camera}", *settings, "--run-id", "own") == 0
+    suite = Path("results/toy_suite.Toy-v3")
+    run = json.loads((suite / "own" / "run.json").read_text())
+    assert run["encoder"]["source"] == "own/{task}-{camera}"
+    assert list(run["encoder"]["sha256s"]) == ["own/left-front", "own/right-front"]
+    one, own = (
+        {(row["variant"], row["task"]): row["key"] for row in records(suite / name)}
+        for name in ("left", "own")
+    )
+    assert own["main", "left"] == one["main", "left"]
+    assert own["main", "right"] != one["main", "right"]
+    assert own["random", "right"] == one["random", "right"]  # of one architecture
+
+
 def test_controls_meet_the_same_starts_and_untrained_encoders_follow_the_seed(place, encoder):
     evaluate("--encoder", encoder, "tasks=left", "seeds=0,1", "cameras=front")
     rows = {(row["variant"], row["seed"]): row for row in records(only_run())}

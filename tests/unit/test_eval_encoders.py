@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vipl.errors import UserError
-from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder
+from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder, read_encoders
+from vipl.evaluation.evaluator import Cell
 from vipl.models import Encoder, save_encoder
 
 
@@ -74,6 +75,36 @@ def test_untrained_networks_follow_the_seed_and_leave_torchs_generator_alone(tin
     assert not trained.training
     assert not any(parameter.requires_grad for parameter in trained.parameters())
     assert spec.build("oracle", 0) is None
+
+
+def cells(*tasks):
+    return [Cell(task, camera, 0, "trajopt") for task in tasks for camera in ("front", "side")]
+
+
+def test_one_encoder_stands_for_all_cells(tiny):
+    encoders, spec = read_encoders(str(tiny), cells("left", "right")), read_encoder(str(tiny))
+    assert {encoders.of(cell).sha256 for cell in cells("left", "right")} == {spec.sha256}
+    assert (encoders.identity, encoders.label) == (spec.identity(""), "tiny")
+    assert encoders.config == spec.config
+
+
+def test_task_and_camera_choose_an_encoder(tiny, tmp_path):
+    for index, cell in enumerate(cells("left")):
+        place = tmp_path / "mine" / f"{cell.task}-{cell.camera}" / "encoder"
+        save_encoder(Encoder("resnet10t", output_dim=4 + index, image_size=32), place)
+    pattern = str(tmp_path / "mine" / "{task}-{camera}")
+    encoders = read_encoders(pattern, cells("left"))
+    sizes = [encoders.of(cell).config["output_dim"] for cell in cells("left")]
+    assert sizes == [4, 5]
+    assert encoders.label == "mine"
+    assert encoders.only is None
+    assert "output_dim" not in encoders.config  # they differ in it
+    assert encoders.config["image_size"] == 32
+    front = read_encoders(pattern, cells("left")[:1])
+    assert front.identity != encoders.identity
+    assert len(set(encoders.sha256s.values())) == 2
+    with pytest.raises(UserError, match="right-front"):
+        read_encoders(pattern, cells("left", "right"))
 
 
 def test_what_is_refused(tmp_path):

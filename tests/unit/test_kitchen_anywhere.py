@@ -20,6 +20,7 @@ from vipl_evaluators.frankakitchen.anywhere import (
 )
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.placement import knock, others_moved
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 TASK = "sdoor_open"
@@ -83,6 +84,32 @@ def test_beginnings_are_where_they_say(maker, beginning):
     assert bool(maker.env.is_success(state)) == (most == 0 or left < 0.15)
     from_home = np.abs(qpos[:7] - maker.env.start_qpos()[:7]).max()
     assert (from_home < 0.15) == (beginning.arm == "start")
+
+
+def test_in_half_of_the_beginnings_other_things_have_been_moved(maker):
+    rng = np.random.default_rng(3)
+    states = np.array([maker.begin(BEGINNINGS[0], rng) for _ in range(16)])
+    moved = others_moved(maker.env, states).max(axis=1) > 0.02
+    assert 4 <= moved.sum() <= 12
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_knocked_is_one_or_two_other_things_within_their_limits(maker, seed):
+    env, usual = maker.env, maker.env.start_qpos()
+    qpos = knock(env, np.random.default_rng(seed))
+    changed = np.flatnonzero(qpos != usual)
+    kettle = [place for place in changed if place >= 23]
+    assert set(kettle) <= {23, 24}
+    assert np.abs(qpos - usual)[kettle].max(initial=0) <= 0.15
+    doors = [place for place in changed if place in env.movable_joints()]
+    assert 1 <= len(doors) + bool(kettle) <= 2
+    assert env.task.qpos_index not in changed
+    assert changed.min() >= 9  # the robot stays
+    for place in doors:
+        low, high = env.limits(place)
+        assert low <= qpos[place] <= high
+    for leader, follower, factor in env._couplings:
+        assert qpos[follower] == pytest.approx(qpos[leader] / factor)
 
 
 def test_shares_are_of_one():

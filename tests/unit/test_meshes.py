@@ -56,6 +56,13 @@ def test_small_meshes_stay_as_they_are():
     assert np.array_equal(thin_meshes(model, 0.1).mesh_face, model.mesh_face)
 
 
+def test_round_shapes_get_fewer_facets_in_the_copy_alone():
+    model = sheet(10)
+    drawn, usual = thin_meshes(model, 0.1).vis.quality, model.vis.quality
+    assert (usual.numslices, usual.numstacks, usual.numquads) == (28, 16, 4)
+    assert (drawn.numslices, drawn.numstacks, drawn.numquads) == (14, 2, 2)
+
+
 def test_a_mesh_within_one_cell_is_drawn_all_the_same():
     model = sheet(60)
     assert count_triangles(thin_meshes(model, 1e3)) > 0

@@ -1,7 +1,8 @@
 """Clips that begin anywhere, and solve their task along a demonstration's path: no planning.
 
 The arm begins at its usual start, where demonstrations end, or near any pose of one; the object at
-its start, part of the way, or at its goal. Half of the clips may begin in states that a planner
+its start, part of the way, or at its goal; in half of the clips one or two other things have been
+moved, such as another door or the kettle. Half of the clips may begin in states that a planner
 came by instead: where a reward led it astray, they show the way back. The arm walks to a place of
 the path from which the rest is still to be done, repeats the demonstration's actions with a
 correction of the joints, and comes to rest in its last pose. The simulator says whether that solved
@@ -26,7 +27,7 @@ from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
-from vipl_evaluators.frankakitchen.placement import settle
+from vipl_evaluators.frankakitchen.placement import knock, settle
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.qualities import Way
@@ -68,6 +69,10 @@ BEGINNINGS = (
     Beginning("any", (0.0, 0.0), 0.1),
 )
 """Most with the object untouched: there the arm's place tells nothing about it."""
+
+KNOCKED_SHARE = 0.5
+"""Of beginnings with other things moved. A planner knocks them, and an encoder that has never seen
+that takes such pictures for any others: it was led there, and stayed."""
 
 
 class Followed(NamedTuple):
@@ -170,9 +175,11 @@ class Anywhere:
         """Draw a state [S] in which arm and object stand still; None if no place was free."""
         task = self.env.task
         place = task.goal + rng.uniform(*beginning.left) * (task.start - task.goal)
+        kitchen = knock(self.env, rng) if rng.random() < KNOCKED_SHARE else None
         noise = 1.0
         for _ in range(_PLACES):
-            state = settle(self.env, self._draw_pose(beginning.arm, noise, rng), place)
+            arm = self._draw_pose(beginning.arm, noise, rng)
+            state = settle(self.env, arm, place, kitchen=kitchen)
             if state is not None:
                 return state
             noise *= 1.04  # a pose that touches something: look farther away

@@ -137,11 +137,27 @@ class KitchenEnv(MujocoEnv):
         """
         task, placed = self.task, np.repeat(states[:, None], len(shares), axis=1)
         qpos = self.qpos(placed)  # a view
-        qpos[..., task.qpos_index] = task.start + shares * (task.goal - task.start)
-        for index, follower, factor in self._couplings:
-            if index == task.qpos_index:
-                qpos[..., follower] = qpos[..., index] / factor
+        self.put(qpos, task.qpos_index, task.start + shares * (task.goal - task.start))
         return placed
+
+    def put(self, qpos: Floats, index: int, position: Floats | float) -> None:
+        """Put a joint somewhere, and what follows it, in positions [..., 30]."""
+        qpos[..., index] = position
+        for leader, follower, factor in self._couplings:
+            if leader == index:
+                qpos[..., follower] = qpos[..., index] / factor
+
+    def movable_joints(self) -> list[int]:
+        """Return where in qpos the doors, switches and knobs of the kitchen are."""
+        followers = {follower for _, follower, _ in self._couplings}
+        sliding = self.model.jnt_type != mujoco.mjtJoint.mjJNT_FREE
+        places = self.model.jnt_qposadr[sliding].tolist()
+        return [place for place in places if place >= ROBOT_JOINTS and place not in followers]
+
+    def limits(self, index: int) -> Floats:
+        """Return the least and the greatest position [2] of the joint at a place in qpos."""
+        joint = int(np.flatnonzero(self.model.jnt_qposadr == index)[0])
+        return np.asarray(self.model.jnt_range[joint])
 
     @cached_property
     def _couplings(self) -> list[tuple[int, int, float]]:

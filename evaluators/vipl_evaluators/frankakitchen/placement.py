@@ -14,6 +14,8 @@ TOUCHED = 0.03
 KNOCKED = 0.1
 """Movement of anything else that counts: metres, radians, or parts of a quaternion."""
 
+_KETTLE, _KETTLE_M = 23, 0.15  # its place in qpos: x, y, z and a quaternion; metres
+
 _SETTLING_STEPS = 6  # half a second
 _STILL = 0.5  # radians (fingers: metres) a second
 
@@ -24,31 +26,50 @@ def object_moved(env: KitchenEnv, states: Floats, place: float) -> Floats:
     return np.asarray(np.abs(position - place) / env.task.joint_range)
 
 
-def others_moved(env: KitchenEnv, states: Floats) -> Floats:
-    """Return how far the kitchen's other joints are from the usual start."""
-    moved = np.abs(env.qpos(states) - env.start_qpos())
+def others_moved(env: KitchenEnv, states: Floats, since: Floats | None = None) -> Floats:
+    """Return how far the kitchen's other joints are from positions [30], by default the usual."""
+    moved = np.abs(env.qpos(states) - (env.start_qpos() if since is None else since))
     return np.delete(moved, [*range(ROBOT_JOINTS), env.task.qpos_index], axis=-1)
 
 
-def settle(env: KitchenEnv, arm: Floats, place: float) -> Floats | None:
+def knock(env: KitchenEnv, rng: np.random.Generator) -> Floats:
+    """Return the positions [30] of the usual start with one or two other things moved.
+
+    They are the doors, the switch and the knobs that are not the task's, anywhere within their
+    limits, and the kettle, up to 0.15 m off: what a planner may push on its way.
+    """
+    qpos = env.start_qpos()
+    joints = [joint for joint in env.movable_joints() if joint != env.task.qpos_index]
+    for joint in rng.choice([*joints, _KETTLE], size=rng.integers(1, 3), replace=False):
+        if joint == _KETTLE:
+            qpos[_KETTLE : _KETTLE + 2] += rng.uniform(-_KETTLE_M, _KETTLE_M, 2)
+        else:
+            env.put(qpos, int(joint), rng.uniform(*env.limits(int(joint))))
+    return qpos
+
+
+def settle(
+    env: KitchenEnv, arm: Floats, place: float, *, kitchen: Floats | None = None
+) -> Floats | None:
     """Put arm and object somewhere, and let them settle for half a second.
 
     Args:
         env: Of the task.
         arm: Positions [7] of its joints; what is beyond their limits is cut off.
         place: Of the object's joint.
+        kitchen: Positions [30], for everything else; by default that of the usual start.
 
     Returns:
         The state [S] in which they stand still, or None if something moved: the arm was in its way.
     """
-    qpos = env.start_qpos()
+    qpos = env.start_qpos() if kitchen is None else kitchen.copy()
     qpos[:ARM_JOINTS] = arm
     qpos[env.task.qpos_index] = place
     qpos[:ROBOT_JOINTS] = np.clip(qpos[:ROBOT_JOINTS], *env.model.jnt_range[:ROBOT_JOINTS].T)
     still = np.zeros((1, _SETTLING_STEPS, env.action_size))
     settled = env.rollout(env.state(qpos), still)[0, -1]
     moved = object_moved(env, settled, place) > TOUCHED
-    moved = moved or others_moved(env, settled).max() > KNOCKED
+    moved = moved or others_moved(env, settled, qpos).max() > KNOCKED
     if moved or np.abs(env.qvel(settled)[:ROBOT_JOINTS]).max() >= _STILL:
         return None
     return env.state(env.qpos(settled), env.qvel(settled))

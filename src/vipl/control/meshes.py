@@ -1,7 +1,7 @@
-"""Meshes with fewer triangles, for pictures alone.
+"""Models with fewer triangles, for pictures alone.
 
 A software renderer's time goes with the triangles, and models of robots have far more of them than
-a small picture can show.
+a small picture can show: in their meshes, and in the round shapes that MuJoCo draws with facets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from vipl.errors import UserError
 
 if TYPE_CHECKING:
     import mujoco  # checking a width needs no simulator
+
+# Around and along round shapes, and along the sides of boxes; MuJoCo has 28, 16 and 4.
+_SLICES, _STACKS, _QUADS = 14, 2, 2
 
 _MANY_TRIANGLES = 5000  # of a mesh; smaller ones are left alone: they cost little, and may be thin
 
@@ -37,7 +40,8 @@ def thin_meshes(model: mujoco.MjModel, grid_m: float) -> mujoco.MjModel:
     """Return a copy of a model for drawing, whose vertices in one cell of a grid are one.
 
     Triangles that thereby lose their area, or become others' doubles, go. Meshes of 5,000 triangles
-    or fewer stay as they are. The model itself, its physics and its collisions are not touched: the
+    or fewer stay as they are. Spheres, capsules and cylinders get half as many facets around and an
+    eighth along. The model itself, its physics and its collisions are not touched: the
     copy is not meant to be simulated.
 
     Args:
@@ -49,6 +53,8 @@ def thin_meshes(model: mujoco.MjModel, grid_m: float) -> mujoco.MjModel:
     """
     check_grid(grid_m)
     drawn = copy.copy(model)
+    quality = drawn.vis.quality
+    quality.numslices, quality.numstacks, quality.numquads = _SLICES, _STACKS, _QUADS
     for mesh in np.flatnonzero(model.mesh_facenum > _MANY_TRIANGLES):
         _thin(drawn, int(mesh), grid_m)
     return drawn
