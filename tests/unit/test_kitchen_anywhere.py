@@ -10,14 +10,9 @@ from vipl.cli import main
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
 from vipl.evaluation.results import Record, write_states
-from vipl_evaluators.frankakitchen import anywhere
-from vipl_evaluators.frankakitchen.anywhere import (
-    BEGINNINGS,
-    Anywhere,
-    Job,
-    make_clip,
-    read_visited,
-)
+from vipl_evaluators.frankakitchen import anywhere_clips
+from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere
+from vipl_evaluators.frankakitchen.anywhere_clips import Job, make_clip, read_visited
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.placement import knock, others_moved
@@ -112,6 +107,12 @@ def test_what_is_knocked_is_one_or_two_other_things_within_their_limits(maker, s
         assert qpos[follower] == pytest.approx(qpos[leader] / factor)
 
 
+def test_nothing_is_moved_where_no_share_is_asked_for(maker):
+    calm, rng = Anywhere(maker.env, knocked=0.0), np.random.default_rng(3)
+    states = np.array([calm.begin(BEGINNINGS[0], rng) for _ in range(6)])
+    assert others_moved(maker.env, states).max() < 0.02
+
+
 def test_shares_are_of_one():
     assert sum(beginning.share for beginning in BEGINNINGS) == pytest.approx(1)
 
@@ -170,7 +171,7 @@ def test_a_clip_that_no_try_solves_is_left_out(tmp_path, monkeypatch):
 
 def test_a_task_that_is_never_solved_is_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        anywhere, "run_jobs", lambda run, jobs, **_: [(job, (False, 25)) for job in jobs]
+        anywhere_clips, "run_jobs", lambda run, jobs, **_: [(job, (False, 25)) for job in jobs]
     )
     command = [
         "demos",
@@ -195,6 +196,9 @@ def test_a_task_that_is_never_solved_is_one_sentence(tmp_path, monkeypatch, caps
         (["--quality", "anywhere", "--seed", "-1"], "--seed is -1, expected 0 or more"),
         (["--quality", "anywhere", "--workers", "0"], "--workers is 0, expected 1 or more"),
         (["--visited", "x"], "--visited is of --quality anywhere"),
+        (["--knocked", "1"], "--knocked is of --quality anywhere"),
+        (["--quality", "noisy", "--knocked", "1"], "--knocked is of --quality anywhere, not of"),
+        (["--quality", "anywhere", "--knocked", "2"], "--knocked is 2, expected a share from 0 to"),
         (["--quality", "mixed", "--visited", "x"], "--visited is of --quality anywhere, not of"),
         (["--quality", "anywhere", "--visited", "x"], "x holds no states of sdoor_open"),
         (["--quality", "anywere"], "there is no quality 'anywere': expected anywhere"),

@@ -13,29 +13,15 @@ Only demonstrations that are not held out are followed.
 Shapes: S state size, T steps.
 """
 
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from vipl.control.environment import Floats
-from vipl.errors import UserError
-from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
-from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays
+from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.placement import knock, settle
-from vipl_evaluators.frankakitchen.processes import run_jobs
-from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.qualities import Way
-
-KIND = "anywhere"
-
-_TRIES = 25  # for a clip
-_FIRST = 4  # clips: where none of them is solved, the task is given up
 
 _CORRECTION = 10.0  # of an action, for a radian that a joint is off
 _WALK_STEPS, _WALK_RADIANS = 40, 0.06  # at most; off at most, when it is there
@@ -137,10 +123,14 @@ class Anywhere:
     Args:
         env: Of the task.
         visited: States [V, S] in which half of the clips begin; None or V = 0: no clip does.
+        knocked: Share of the other beginnings in which other things have been moved.
     """
 
-    def __init__(self, env: KitchenEnv, visited: Floats | None = None) -> None:
+    def __init__(
+        self, env: KitchenEnv, visited: Floats | None = None, *, knocked: float = KNOCKED_SHARE
+    ) -> None:
         self.env = env
+        self._knocked = knocked
         self._visited = np.empty((0, 0)) if visited is None else visited
         self.followed = [
             demo
@@ -175,7 +165,8 @@ class Anywhere:
         """Draw a state [S] in which arm and object stand still; None if no place was free."""
         task = self.env.task
         place = task.goal + rng.uniform(*beginning.left) * (task.start - task.goal)
-        kitchen = knock(self.env, rng) if rng.random() < KNOCKED_SHARE else None
+        knocked = self._knocked > 0 and rng.random() < self._knocked
+        kitchen = knock(self.env, rng) if knocked else None
         noise = 1.0
         for _ in range(_PLACES):
             arm = self._draw_pose(beginning.arm, noise, rng)
@@ -222,121 +213,3 @@ class Anywhere:
         walk_steps = np.abs(path.arm[: last + 1] - walk.arm).max(axis=1) / _RADIANS_PER_STEP
         steps = walk_steps + np.arange(last, -1, -1) + rng.uniform(0, 6, size=last + 1)
         return int(steps.argmin())
-
-
-@dataclass(frozen=True)
-class Job:
-    """One clip to make.
-
-    Attributes:
-        task_name: A key of `TASKS`.
-        index: Its number among those of its task.
-        seed: Of the run.
-        output: The file to write.
-        runs: Folders of evaluations, in whose states half of the clips begin.
-    """
-
-    task_name: str
-    index: int
-    seed: int
-    output: Path
-    runs: tuple[Path, ...] = ()
-
-
-_makers: dict[tuple[str, tuple[Path, ...]], Anywhere] = {}
-
-
-def make_clip(job: Job) -> tuple[bool, int]:
-    """Make and write one clip; return whether a try succeeded, and the number of tries."""
-    if (key := (job.task_name, job.runs)) not in _makers:
-        env = KitchenEnv(TASKS[job.task_name])
-        _makers[key] = Anywhere(env, read_visited(job.runs, job.task_name, env.state_size))
-    maker = _makers[key]
-    for attempt in range(_TRIES):
-        seed = [job.seed, zlib.crc32(job.task_name.encode()), job.index, attempt]
-        way = maker.attempt(np.random.default_rng(seed))
-        if way is not None:
-            states, actions = way
-            qpos, qvel = maker.env.qpos(states), maker.env.qvel(states)
-            write_arrays(job.output, qpos=qpos, qvel=qvel, action=actions, seed=seed, samples=0)
-            return True, attempt + 1
-    job.output.unlink(missing_ok=True)  # of another seed
-    return False, _TRIES
-
-
-def read_visited(runs: Sequence[Path], task_name: str, size: int) -> Floats:
-    """Read the states that a task's episodes came by, planned with the encoder under test.
-
-    Args:
-        runs: Folders of evaluations with protocol=trajopt; none gives no states.
-        task_name: A key of `TASKS`.
-        size: S, of a state.
-
-    Returns:
-        Those of all runs, cameras and seeds, one after the other, [V, S].
-
-    Raises:
-        UserError: If a run holds no states of the task, or those of another environment.
-    """
-    visited = [np.empty((0, size))]
-    for run in runs:
-        cells = [record.cell for record in read_records(run / RECORDS_FILE)[0]]
-        own = [cell for cell in cells if (cell.task, cell.variant) == (task_name, MAIN)]
-        found = [states for cell in own if (states := read_states(run, cell)) is not None]
-        if not found:
-            raise UserError(
-                f"{run} holds no states of {task_name}: name folders that vipl eval wrote with "
-                "protocol=trajopt and this task"
-            )
-        if any(states.shape[1:] != (size,) for states in found):
-            raise UserError(f"the states in {run} are not those of the kitchen: {found[0].shape}")
-        visited += found
-    return np.concatenate(visited)
-
-
-def write_clips(
-    out: Path,
-    task_name: str,
-    *,
-    number: int,
-    seed: int = 0,
-    runs: Sequence[Path] = (),
-    workers: int = 1,
-) -> tuple[int, int]:
-    """Write clips of a task to `out/<task>/anywhere_NN.npz`.
-
-    A clip depends on the seed, the runs and its number alone: neither on how many there are, nor on
-    workers.
-
-    Args:
-        out: Folder to write to; files of the same names are replaced.
-        task_name: A key of `TASKS`.
-        number: Of clips; one that 25 tries did not solve is left out.
-        seed: Of all that is random.
-        runs: Folders of evaluations, in whose states half of the clips begin.
-        workers: Processes.
-
-    Returns:
-        How many were made, and in how many tries; it is given up if none of the first four was.
-
-    Raises:
-        UserError: If a process was killed, or a run holds no states of the task.
-    """
-    if runs:  # what is wrong with them is said before any process is started
-        read_visited(runs, task_name, KitchenEnv(TASKS[task_name]).state_size)
-    jobs = [
-        Job(task_name, index, seed, out / task_name / f"{KIND}_{index:02d}.npz", tuple(runs))
-        for index in range(number)
-    ]
-    made = tried = 0
-    for some in (jobs[:_FIRST], jobs[_FIRST:]):
-        title, sizes = f"following demonstrations ({task_name})", [1] * len(some)
-        killed = "a process was killed, perhaps for want of memory: call this with fewer --workers"
-        finished = run_jobs(
-            make_clip, some, workers=workers, title=title, sizes=sizes, killed=killed
-        )
-        for _, (solved, tries) in finished if some else ():
-            made, tried = made + solved, tried + tries
-        if not made:
-            break
-    return made, tried

@@ -67,6 +67,11 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="of --quality anywhere: half of the clips begin in states that the planner came by in "
         "these runs of vipl eval",
     )  # fmt: skip
+    generate.add_argument(
+        "--knocked", type=float, metavar="SHARE",
+        help="of --quality anywhere: of the other clips, how many begin with one or two other "
+        "things moved, as by a planner that knocked them (0.5)",
+    )  # fmt: skip
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
         ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
@@ -123,13 +128,15 @@ def _generate(args: argparse.Namespace) -> None:
             number=args.number,
             seed=args.seed or 0,
             runs=args.visited or (),
+            knocked=args.knocked,
             workers=args.workers,
         )
         return
     if args.seed is not None:
         raise UserError("--seed is of --quality: name one, what is planned has seeds of its own")
-    if args.visited is not None:
-        raise UserError("--visited is of --quality anywhere: name that")
+    for name in ("visited", "knocked"):
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name} is of --quality anywhere: name that")
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations
 
     generate_demonstrations(

@@ -15,8 +15,9 @@ from vipl.console import Console
 from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.anywhere import KIND as ANYWHERE
-from vipl_evaluators.frankakitchen.anywhere import write_clips
+from vipl_evaluators.frankakitchen.anywhere import KNOCKED_SHARE
+from vipl_evaluators.frankakitchen.anywhere_clips import KIND as ANYWHERE
+from vipl_evaluators.frankakitchen.anywhere_clips import write_clips
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays, write_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
@@ -89,6 +90,7 @@ def write_trajectories(
     number: int = 20,
     seed: int = 0,
     runs: Sequence[Path] = (),
+    knocked: float | None = None,
     workers: int = 1,
 ) -> Path:
     """Write trajectories to `out/<task>/<kind>_NN.npz`, and list them in `out/index.json`.
@@ -102,6 +104,8 @@ def write_trajectories(
         seed: Of all that is random.
         runs: Folders of evaluations, for "anywhere": half of the clips begin in states that they
             came by.
+        knocked: For "anywhere": share of the other clips in which other things than the task's
+            have been moved; None: half.
         workers: Processes, for "anywhere".
 
     Returns:
@@ -115,15 +119,21 @@ def write_trajectories(
         if value < least:
             raise UserError(f"--{name} is {value}, expected {least} or more")
     choose("quality", [quality], (*QUALITIES, ANYWHERE))
-    if runs and quality != ANYWHERE:
-        raise UserError(f"--visited is of --quality {ANYWHERE}, not of {quality}")
+    for name, given in (("visited", bool(runs)), ("knocked", knocked is not None)):
+        if given and quality != ANYWHERE:
+            raise UserError(f"--{name} is of --quality {ANYWHERE}, not of {quality}")
+    share = KNOCKED_SHARE if knocked is None else knocked
+    if not 0 <= share <= 1:
+        raise UserError(f"--knocked is {share:g}, expected a share from 0 to 1")
     console = Console(highlight=False, soft_wrap=True)
     unsolved = []
     for task in choose("task", tasks, list(TASKS)):
         if quality != ANYWHERE:
             _write(out, quality, task, number=number, seed=seed)
             continue
-        made, tries = write_clips(out, task, number=number, seed=seed, runs=runs, workers=workers)
+        made, tries = write_clips(
+            out, task, number=number, seed=seed, runs=runs, knocked=share, workers=workers
+        )
         console.print(f"{task}: {made} of {number} clips, in {tries} tries")
         if not made:
             unsolved.append(f"{task} in {tries} tries")
