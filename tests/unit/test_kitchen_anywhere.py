@@ -66,7 +66,7 @@ def test_clips_replay_and_end_as_a_followed_demonstration_does(made, maker):
         assert min(np.abs(end - arrays["qpos"][-1, :7]).max() for end in ends) < 0.25
         assert (demo.kind, demo.samples) == ("anywhere", 0)
     begins = np.array([demo.arrays["qpos"][0, :7] for demo in demos])
-    assert np.abs(begins[1:] - begins[0]).max(axis=1).min() > 0.05
+    assert np.abs(begins[1:] - begins[0]).max(axis=1).min() > 0.02  # two at the usual start
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
@@ -94,8 +94,9 @@ def test_what_is_knocked_is_one_or_two_other_things_within_their_limits(maker, s
     qpos = knock(env, np.random.default_rng(seed))
     changed = np.flatnonzero(qpos != usual)
     kettle = [place for place in changed if place >= 23]
-    assert set(kettle) <= {23, 24}
-    assert np.abs(qpos - usual)[kettle].max(initial=0) <= 0.15
+    assert 25 not in kettle  # it stands
+    assert np.abs(qpos - usual)[23:25].max() <= 0.3
+    assert np.linalg.norm(qpos[26:]) == pytest.approx(1)
     doors = [place for place in changed if place in env.movable_joints()]
     assert 1 <= len(doors) + bool(kettle) <= 2
     assert env.task.qpos_index not in changed

@@ -3,6 +3,7 @@
 Shapes: S state size.
 """
 
+import mujoco
 import numpy as np
 
 from vipl.control.environment import Floats
@@ -14,7 +15,8 @@ TOUCHED = 0.03
 KNOCKED = 0.1
 """Movement of anything else that counts: metres, radians, or parts of a quaternion."""
 
-_KETTLE, _KETTLE_M = 23, 0.15  # its place in qpos: x, y, z and a quaternion; metres
+_KETTLE = 23  # its place in qpos: x, y, z and a quaternion
+_KETTLE_M, _KETTLE_RADIANS = 0.3, 1.0
 
 _SETTLING_STEPS = 6  # half a second
 _STILL = 0.5  # radians (fingers: metres) a second
@@ -35,16 +37,22 @@ def others_moved(env: KitchenEnv, states: Floats, since: Floats | None = None) -
 def knock(env: KitchenEnv, rng: np.random.Generator) -> Floats:
     """Return the positions [30] of the usual start with one or two other things moved.
 
-    They are the doors, the switch and the knobs that are not the task's, anywhere within their
-    limits, and the kettle, up to 0.15 m off: what a planner may push on its way.
+    A planner pushes them on its way. They are the kettle, which stands in it, up to 0.3 m off and
+    turned, and one of the doors, switches and knobs that are not the task's, anywhere within its
+    limits: either, or both.
     """
     qpos = env.start_qpos()
-    joints = [joint for joint in env.movable_joints() if joint != env.task.qpos_index]
-    for joint in rng.choice([*joints, _KETTLE], size=rng.integers(1, 3), replace=False):
-        if joint == _KETTLE:
-            qpos[_KETTLE : _KETTLE + 2] += rng.uniform(-_KETTLE_M, _KETTLE_M, 2)
-        else:
-            env.put(qpos, int(joint), rng.uniform(*env.limits(int(joint))))
+    what = rng.choice(["kettle", "joint", "both"])
+    if what != "joint":
+        qpos[_KETTLE : _KETTLE + 2] += rng.uniform(-_KETTLE_M, _KETTLE_M, 2)
+        angle, turned = rng.uniform(-_KETTLE_RADIANS, _KETTLE_RADIANS), np.empty(4)
+        turn = np.array([np.cos(angle / 2), 0, 0, np.sin(angle / 2)])
+        mujoco.mju_mulQuat(turned, turn, qpos[_KETTLE + 3 :])
+        qpos[_KETTLE + 3 :] = turned
+    if what != "kettle":
+        others = [joint for joint in env.movable_joints() if joint != env.task.qpos_index]
+        joint = int(rng.choice(others))
+        env.put(qpos, joint, rng.uniform(*env.limits(joint)))
     return qpos
 
 
