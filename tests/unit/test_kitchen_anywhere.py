@@ -71,7 +71,7 @@ def test_clips_replay_and_end_as_a_followed_demonstration_does(made, maker):
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_beginnings_are_where_they_say(maker, beginning):
-    state = maker.begin(beginning, np.random.default_rng(0))
+    state = Anywhere(maker.env, knocked=0.0).begin(beginning, np.random.default_rng(0))
     task, qpos = TASKS[TASK], maker.env.qpos(state)
     left = (qpos[task.qpos_index] - task.goal) / (task.start - task.goal)
     least, most = beginning.left

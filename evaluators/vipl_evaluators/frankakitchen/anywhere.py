@@ -166,9 +166,9 @@ class Anywhere:
         task = self.env.task
         place = task.goal + rng.uniform(*beginning.left) * (task.start - task.goal)
         knocked = self._knocked > 0 and rng.random() < self._knocked
-        kitchen = knock(self.env, rng) if knocked else None
         noise = 1.0
         for _ in range(_PLACES):
+            kitchen = knock(self.env, rng) if knocked else None
             arm = self._draw_pose(beginning.arm, noise, rng)
             state = settle(self.env, arm, place, kitchen=kitchen)
             if state is not None:
