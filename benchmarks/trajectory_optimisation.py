@@ -4,8 +4,10 @@
 configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees them, and
 plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard setting, 32 samples).
 Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs; `--third` takes
-each task through one camera, four tasks a camera. What is finished is kept, so it can be stopped
-and called again, with more tasks, cameras or seeds. `KEY=VALUE` changes keys of the training.
+each task through one camera, four tasks a camera. With `--rounds N` that is done again N times,
+half of the clips then beginning where the planner went the time before. What is finished is kept,
+so it can be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round
+that are there are not made anew. `KEY=VALUE` changes keys of the training.
 
 The interval of the aggregate resamples the pairs of task and camera, each of which has one encoder:
 95%, percentile bootstrap.
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,10 +49,6 @@ class Pair(NamedTuple):
     task: str
     camera: str
 
-    def folder(self, out: Path) -> Path:
-        """Return where its clips and its training are."""
-        return out / f"{self.task}-{self.camera}"
-
 
 def vipl(log: Path, *arguments: object) -> None:
     """Run a command of vipl, and say where what it printed is if it fails."""
@@ -64,41 +62,81 @@ def vipl(log: Path, *arguments: object) -> None:
         raise SystemExit(f"a command failed with status {done.returncode}: see the end of {log}")
 
 
-def generate(task: str, args: argparse.Namespace) -> None:
-    """Make the clips of a task, as states."""
-    states = args.out / "states" / task
-    if not (states / "index.json").is_file():
-        vipl(args.out / "logs" / f"{task}.txt", "demos", "generate", "--quality", "anywhere",
-             "--number", args.clips, "--tasks", task, "--out", states, "--workers", 1)  # fmt: skip
+class Round:
+    """Clips, encoders and planned episodes, each of which is made once.
+
+    Args:
+        number: 0 for the first.
+        args: Of the command line.
+        before: The round before, where the planner went astray.
+    """
+
+    def __init__(self, number: int, args: argparse.Namespace, before: "Round | None") -> None:
+        self.number = number
+        self.args = args
+        self.before = before
+        self.folder = args.out / f"round{number}"
+        self.runs: dict[str, Path] = {}
+        """Of `vipl eval`, by camera."""
+
+    def run(self, pairs: Sequence[Pair]) -> list[Record]:
+        """Do what is not done, and return the records of the episodes."""
+        with ThreadPoolExecutor(self.args.jobs) as pool:
+            list(pool.map(self.generate, dict.fromkeys(pair.task for pair in pairs)))
+            list(pool.map(self.train, pairs))
+        records: list[Record] = []
+        for camera in self.args.cameras:
+            if tasks := [pair.task for pair in pairs if pair.camera == camera]:
+                records += self.plan(camera, tasks)
+        return records
+
+    def generate(self, task: str) -> None:
+        """Make the clips of a task, as states."""
+        states = self.folder / "states" / task
+        if (states / "index.json").is_file():
+            return
+        visited: list[object] = []
+        if self.before is not None:
+            runs = [run for run in self.before.runs.values() if _holds(run, task)]
+            visited = ["--visited", *runs, "--seed", self.number]
+        vipl(self.folder / "logs" / f"{task}.txt", "demos", "generate", "--quality", "anywhere",
+             "--number", self.args.clips, "--tasks", task, "--out", states, "--workers", 1,
+             *visited)  # fmt: skip
+
+    def train(self, pair: Pair) -> None:
+        """Render the clips of a task as a camera sees them, and train an encoder on them."""
+        name = f"{pair.task}-{pair.camera}"
+        clips, run, log = (self.folder / place / name for place in ("clips", "runs", "logs"))
+        if (run / "encoder").is_dir():
+            return
+        log, start = log.with_suffix(".txt"), time.perf_counter()
+        vipl(log, "demos", "render", "--folder", self.folder / "states" / pair.task,
+             "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *LOOK,
+             "--workers", 1, "--out", clips)  # fmt: skip
+        rendered = time.perf_counter()
+        vipl(log, "fit", "--config", FIT, f"data.manifest={clips / 'manifest.parquet'}",
+             f"run_dir={run}", "threads=1", "data.num_workers=1", "ckpt_path=last",
+             *self.args.key)  # fmt: skip
+        spent = (
+            f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
+        )
+        print(f"round {self.number} {name}: {spent}", flush=True)
+
+    def plan(self, camera: str, tasks: Sequence[str]) -> list[Record]:
+        """Plan with the encoders of a camera's tasks; return the records."""
+        args, seeds = self.args, [str(seed) for seed in self.args.seeds]
+        name = f"round{self.number}-{camera}-{len(tasks)}-tasks-seeds-{'-'.join(seeds)}"
+        vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
+             "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
+             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN,
+             f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
+             "--workers", args.jobs)  # fmt: skip
+        self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
+        return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
 
 
-def train(pair: Pair, args: argparse.Namespace) -> None:
-    """Render the clips of a task as a camera sees them, and train an encoder on them."""
-    folder, log = pair.folder(args.out), args.out / "logs" / f"{pair.task}-{pair.camera}.txt"
-    if (folder / "run" / "encoder").is_dir():
-        return
-    start = time.perf_counter()
-    vipl(log, "demos", "render", "--folder", args.out / "states" / pair.task, "--with-shipped",
-         "--tasks", pair.task, "--cameras", pair.camera, *LOOK, "--workers", 1,
-         "--out", folder / "clips")  # fmt: skip
-    rendered = time.perf_counter()
-    vipl(log, "fit", "--config", FIT, f"data.manifest={folder / 'clips' / 'manifest.parquet'}",
-         f"run_dir={folder / 'run'}", "threads=1", "data.num_workers=1", "ckpt_path=last",
-         *args.key)  # fmt: skip
-    spent = f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
-    print(f"{pair.task} {pair.camera}: {spent}", flush=True)
-
-
-def plan(camera: str, tasks: list[str], args: argparse.Namespace) -> list[Record]:
-    """Plan with the encoders of a camera's tasks; return the records."""
-    name = f"{args.name}-{camera}-{len(tasks)}"
-    vipl(args.out / "logs" / f"{name}.txt", "eval", "--config", EVAL,
-         "--encoder", args.out / "{task}-{camera}" / "run", "--out", args.out / "results",
-         "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN,
-         f"seeds=[{','.join(map(str, args.seeds))}]", f"controls=[{','.join(args.controls)}]",
-         "--workers", args.jobs)  # fmt: skip
-    folder = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
-    return latest(read_records(folder / RECORDS_FILE)[0])
+def _holds(run: Path, task: str) -> bool:
+    return any(record.task == task for record in read_records(run / RECORDS_FILE)[0])
 
 
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
@@ -138,28 +176,25 @@ def main() -> None:
     parser.add_argument("--controls", nargs="*", default=[], help="such as oracle and random")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
-    parser.add_argument("--name", default="main", help="of the runs of `vipl eval`")
+    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     args = parser.parse_args()
     pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
     if args.third:
         turns = {task: index % len(args.cameras) for index, task in enumerate(args.tasks)}
         pairs = [Pair(task, args.cameras[turn]) for task, turn in turns.items()]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        for _ in pool.map(lambda task: generate(task, args), dict.fromkeys(p.task for p in pairs)):
-            pass
-        for _ in pool.map(lambda pair: train(pair, args), pairs):
-            pass
-    records: list[Record] = []
-    for camera in args.cameras:
-        if tasks := [pair.task for pair in pairs if pair.camera == camera]:
-            records += plan(camera, tasks, args)
-    variants = list(dict.fromkeys(record.variant for record in records))
-    results = {v: summarise(r for r in records if r.variant == v) for v in variants or [MAIN]}
-    for variant, result in results.items():
-        for pair, own in result["pairs"].items():
-            print(f"{variant} {pair}: {own['solved']}/{own['episodes']}, {own['object_error']}")
-        print(f"{variant}: {result['success']:.3f} solved, {result['interval']}")
-    print(json.dumps({"name": "trajectory_optimisation", **results, "machine": machine()}))
+    results: dict[str, dict[str, Any]] = {}
+    current: Round | None = None
+    for number in range(args.rounds + 1):
+        current = Round(number, args, current)
+        records = current.run(pairs)
+        for variant in dict.fromkeys(record.variant for record in records):
+            label = f"round {number}" if variant == MAIN else f"round {number}, {variant}"
+            results[label] = result = summarise(r for r in records if r.variant == variant)
+            for pair, own in result["pairs"].items():
+                print(f"{label}: {pair} {own['solved']}/{own['episodes']}, {own['object_error']}")
+            print(f"{label}: {result['success']:.3f} solved, {result['interval']}", flush=True)
+    line = {"name": "trajectory_optimisation", "results": results, "machine": machine()}
+    print(json.dumps(line))
 
 
 if __name__ == "__main__":
