@@ -36,6 +36,7 @@ from vipl_evaluators.frankakitchen.tasks import TASKS
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
 LOOK = ("--size", 128, "--mesh-grid-m", 0.012)
 SEEN = ("image_size=128", "mesh_grid_m=0.012")  # the same for `vipl eval`
+SCORE = "planner.score=raw"  # the paper's: with `output_scale` 30 distances count steps
 
 
 class Pair(NamedTuple):
@@ -126,10 +127,12 @@ class Round:
         """Plan with the encoders of a camera's tasks; return the records."""
         args, seeds = self.args, [str(seed) for seed in self.args.seeds]
         name = f"round{self.number}-{camera}-{len(tasks)}-tasks-seeds-{'-'.join(seeds)}"
+        name += f"-samples-{args.samples}"
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
              "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
-             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN,
+             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
              f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
+             f"steps={args.steps}", f"planner.samples={args.samples}",
              "--workers", args.jobs)  # fmt: skip
         self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
@@ -174,6 +177,8 @@ def main() -> None:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the planner")
     parser.add_argument("--controls", nargs="*", default=[], help="such as oracle and random")
+    parser.add_argument("--samples", type=int, default=32, help="that the planner tries a step")
+    parser.add_argument("--steps", type=int, default=100, help="of an episode")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")

@@ -1,0 +1,45 @@
+"""The program that trains an encoder for each task and camera, and plans with all of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("opengl")]
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "benchmarks.trajectory_optimisation"]
+SHORT = [
+    "--tasks", "sdoor_open", "sdoor_close", "--cameras", "left_cam", "right_cam", "--third",
+    "--clips", "4", "--steps", "4", "--samples", "2", "trainer.precision=32-true",
+    "trainer.max_steps=2", "trainer.val_check_interval=2", "data.val_clips=1",
+]  # fmt: skip
+
+
+def run(out, *arguments):
+    done = subprocess.run(
+        [*PROGRAM, "--out", str(out), *SHORT, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])["results"], done.stdout
+
+
+def test_rounds_go_on_from_each_other_and_nothing_is_done_twice(tmp_path):
+    first, _ = run(tmp_path, "--seeds", "0")
+    assert list(first) == ["round 0"]
+    assert list(first["round 0"]["pairs"]) == ["sdoor_open-left_cam", "sdoor_close-right_cam"]
+    assert first["round 0"]["episodes"] == 2
+    encoder = tmp_path / "round0" / "runs" / "sdoor_open-left_cam" / "encoder" / "model.safetensors"
+    made = encoder.stat().st_mtime_ns
+    both, shown = run(tmp_path, "--seeds", "0", "--rounds", "1")
+    assert both["round 0"] == first["round 0"]
+    assert encoder.stat().st_mtime_ns == made
+    assert "round 0 " not in shown  # no training of it
+    assert "round 1 sdoor_open-left_cam: drawn in" in shown
+    assert both["round 1"]["episodes"] == 2
+    command = (tmp_path / "round1" / "logs" / "sdoor_open.txt").read_text()
+    assert "--visited" in command
+    assert "round0-left_cam" in command
