@@ -132,7 +132,7 @@ class Round:
              "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
              "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
              f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
-             f"steps={args.steps}", f"planner.samples={args.samples}",
+             f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
              "--workers", args.jobs)  # fmt: skip
         self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the planner")
     parser.add_argument("--controls", nargs="*", default=[], help="such as oracle and random")
     parser.add_argument("--samples", type=int, default=32, help="that the planner tries a step")
-    parser.add_argument("--steps", type=int, default=100, help="of an episode")
+    parser.add_argument("--steps", type=int, help="of an episode (100)")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
