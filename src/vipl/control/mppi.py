@@ -84,8 +84,7 @@ def improve(mean: Floats, score: Score, planner: Planner, rng: np.random.Generat
         ValueError: If a score is not a number.
     """
     for _ in range(planner.iterations):
-        noise = filtered_noise(rng, planner, mean.shape[1])
-        plans = np.clip(mean + noise, -1, 1)
+        plans = sample_plans(mean, planner, rng)
         scores = np.asarray(score(plans), dtype=np.float64)
         if scores.shape != (planner.samples,) or not np.isfinite(scores).all():
             raise ValueError(f"scores must be {planner.samples} numbers, got {scores}")
@@ -93,6 +92,11 @@ def improve(mean: Floats, score: Score, planner: Planner, rng: np.random.Generat
         # A mean of actions within [-1, 1] may round to a little more.
         mean = np.clip(np.einsum("n,nha->ha", weights, plans), -1, 1)
     return mean
+
+
+def sample_plans(mean: Floats, planner: Planner, rng: np.random.Generator) -> Floats:
+    """Return plans [N, H, A] around one [H, A], within [-1, 1]."""
+    return np.clip(mean + filtered_noise(rng, planner, mean.shape[1]), -1, 1)
 
 
 def next_mean(plan: Floats, planner: Planner) -> Floats:

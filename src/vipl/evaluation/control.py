@@ -20,17 +20,17 @@ from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.frame_folder import read_picture
 from vipl.errors import UserError
-from vipl.evaluation import correlation, trajopt
+from vipl.evaluation import correlation, gain, trajopt
 from vipl.evaluation.control_cells import control_cells
 from vipl.evaluation.evaluator import (
     BUDGET,
     CORRELATION,
+    GAIN,
     IMITATION,
     OFFLINE_RL,
     ONLINE_RL,
     RANDOM_GOAL,
     SPARSE_REWARD,
-    TRAJOPT,
     TRUE_REWARD,
     Cell,
     Evaluator,
@@ -40,6 +40,7 @@ from vipl.evaluation.evaluator import (
 from vipl.evaluation.minari_trajectories import load_trajectories
 from vipl.evaluation.online_learning import Begin, Rewarded, practise
 from vipl.evaluation.policy_learning import Dataset, View, learn, make_data, outcome
+from vipl.evaluation.protocols import PROTOCOLS, UNHEEDED
 from vipl.models.encoder import Encoder
 from vipl.rewards import GoalReward, as_images
 
@@ -96,30 +97,20 @@ class ControlEvaluator(Evaluator):
         "ever_success": True,
         "best_success": True,
     }
-    protocols: ClassVar[Mapping[str, str]] = {
-        TRAJOPT: "plan with MPPI on the embedding distance of each plan's last frame",
-        OFFLINE_RL: "clone trajectories, each step weighted by exp(temperature x reward)",
-        IMITATION: "clone trajectories",
-        ONLINE_RL: "learn by acting, rewarded by the change of embedding distance",
-        CORRELATION: "compare the distance with the true error along trajectories",
-    }
-    unheeded: ClassVar[Mapping[str, Sequence[str]]] = {
-        TRAJOPT: ("dataset", "policy", "online"),
-        OFFLINE_RL: ("planner", "online"),
-        IMITATION: ("planner", "online"),
-        ONLINE_RL: ("planner", "dataset", "policy"),
-        CORRELATION: ("setting", "steps", "planner", "policy", "online"),
-    }
+    protocols: ClassVar[Mapping[str, str]] = PROTOCOLS
+    unheeded: ClassVar[Mapping[str, Sequence[str]]] = UNHEEDED
     protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {
-        CORRELATION: correlation.METRICS
+        CORRELATION: correlation.METRICS,
+        GAIN: gain.METRICS,
     }
-    graded: ClassVar[Sequence[str]] = tuple(correlation.METRICS)
+    graded: ClassVar[Sequence[str]] = (*correlation.METRICS, *gain.METRICS)
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",
         "best_success": "solved at the end, by the best policy on the way",
         "distance": "embedding distance to the goal",
         **correlation.LABELS,
+        **gain.LABELS,
     }
 
     def __init__(
@@ -203,7 +194,7 @@ class ControlEvaluator(Evaluator):
         )
 
     def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
-        """Plan one episode, learn a policy and run some, or measure trajectories."""
+        """Plan one episode, learn a policy and run some, or measure trajectories or plans."""
         env = self._env(cell.task)
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
@@ -213,6 +204,7 @@ class ControlEvaluator(Evaluator):
             IMITATION: self._learn,
             ONLINE_RL: self._practise,
             CORRELATION: self._correlate,
+            GAIN: self._gain,
         }
         run = runs.get(cell.protocol, self._plan)
         assert cell.camera is not None
@@ -221,12 +213,8 @@ class ControlEvaluator(Evaluator):
     def _plan(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         env = view.env
         start = goal.states[self._start_frame(env, goal)]
-        reward, shown = None, goal.name
-        score = oracle_score(env)
-        if view.encoder is not None:
-            picture, shown = self._goal_picture(cell, env, goal)
-            reward = GoalReward(view.encoder, as_images(picture))
-            score = trajopt.visual_score(env, view.camera, reward)
+        reward, shown = self._reward(cell, view, goal)
+        score = trajopt.visual_score(env, view.camera, reward) if reward else oracle_score(env)
         states = trajopt.run_episode(
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
         )
@@ -248,9 +236,8 @@ class ControlEvaluator(Evaluator):
 
     def _practise(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         reward, shown = None, goal.name
-        if view.encoder is not None and cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
-            picture, shown = self._goal_picture(cell, view.env, goal)
-            reward = GoalReward(view.encoder, as_images(picture))
+        if cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
+            reward, shown = self._reward(cell, view, goal)
         final, progress = practise(
             Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
             self.online,
@@ -274,6 +261,24 @@ class ControlEvaluator(Evaluator):
             rng=rng,
         )
         return replace(measured, info={"goal": shown, **measured.info})
+
+    def _gain(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        reward, shown = self._reward(cell, view, goal)
+        measured = gain.measure(
+            view.env,
+            self._trajectories(cell.task, view.env, seed=cell.seed),
+            trajopt.visual_score(view.env, view.camera, reward) if reward else None,
+            planner=self.planner,
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
+
+    def _reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
+        """Return the encoder's reward, None for the oracle, and the name of its goal."""
+        if view.encoder is None:
+            return None, goal.name
+        picture, shown = self._goal_picture(cell, view.env, goal)
+        return GoalReward(view.encoder, as_images(picture)), shown
 
     def _trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
         if self.dataset.path is None:

@@ -26,7 +26,7 @@ CONTROLS = (ORACLE, RANDOM, RANDOM_GOAL, SPARSE_REWARD, TRUE_REWARD)
 BUDGET = "samples="
 
 TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
-CORRELATION = "correlation"
+CORRELATION, GAIN = "correlation", "gain"
 LEARNING = (OFFLINE_RL, IMITATION, ONLINE_RL)
 
 
