@@ -185,8 +185,8 @@ def main() -> None:
     args = parser.parse_args()
     pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
     if args.third:
-        turns = {task: index % len(args.cameras) for index, task in enumerate(args.tasks)}
-        pairs = [Pair(task, args.cameras[turn]) for task, turn in turns.items()]
+        turns = {task: index % len(args.cameras) for index, task in enumerate(TASKS)}
+        pairs = [Pair(task, args.cameras[turns[task]]) for task in args.tasks]
     results: dict[str, dict[str, Any]] = {}
     current: Round | None = None
     for number in range(args.rounds + 1):
