@@ -1,5 +1,6 @@
 """Weighing sampled plans by a distance: on hand-made scores, and for a point on a line."""
 
+import json
 import math
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 import torch
 from tests.lines import SIZE, Columns, Line, Lines
 
+from vipl import save_encoder
+from vipl.cli import main
 from vipl.control.mppi import Planner
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
 from vipl.evaluation.gain import STATES, Tried, gain, measure
+from vipl.models.encoder import Encoder
 
 PLANNER = Planner(samples=32, horizon_steps=4, score="normalised")
 
@@ -101,6 +105,25 @@ def test_without_states_nothing_can_be_tried():
     unknown = type(one)(**{**vars(one), "states": None})
     with pytest.raises(UserError, match="pictures has no states to plan from: protocol=gain"):
         measure(env, [unknown], None, planner=PLANNER, rng=np.random.default_rng(0))
+
+
+def test_the_report_shows_it_and_speaks_of_no_budget(tmp_path, capsys):
+    torch.manual_seed(0)
+    small = save_encoder(Encoder("resnet10t", output_dim=4, image_size=32), tmp_path / "encoder")
+    command = ["eval", "--suite", "tests.unit.test_gain:Walks", "--protocol", "gain"]
+    command += ["--encoder", str(small), "--out", str(tmp_path), "--run-id", "it", "--workers", "0"]
+    assert main([*command, "tasks=[left]", "cameras=[front]", "seeds=[0,1]"]) == 0
+    folder = tmp_path / "tests.unit.test_gain.Walks-v1/it"
+    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    assert {record["variant"] for record in records} == {"main", "oracle", "random", "random_goal"}
+    assert all(set(record["metrics"]) == {"gain", "plan_correlation"} for record in records)
+    page = (folder / "report.html").read_text()
+    assert "Gain (share of what the true reward gains)" in page
+    assert "planning budget" not in page
+    assert "2 data sets" in page
+    capsys.readouterr()
+    assert main([*command, "tasks=[left]", "cameras=[front]", "seeds=[0,1]", "steps=7"]) == 0
+    assert "done before: 8 of 8 cells" in capsys.readouterr().out
 
 
 def test_budgets_do_not_go_with_it():

@@ -28,6 +28,7 @@ BUDGET = "samples="
 TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
 CORRELATION, GAIN = "correlation", "gain"
 LEARNING = (OFFLINE_RL, IMITATION, ONLINE_RL)
+MEASURING = (CORRELATION, GAIN)
 
 
 @dataclass(frozen=True)

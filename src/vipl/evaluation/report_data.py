@@ -12,9 +12,9 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
-    CORRELATION,
     LEARNING,
     MAIN,
+    MEASURING,
     ORACLE,
     RANDOM,
     RANDOM_GOAL,
@@ -134,7 +134,7 @@ class Results:
     @property
     def unit(self) -> str:
         """What one run of a task is called: a training where it is one, or a set of data."""
-        if self.run.get("protocol") == CORRELATION:
+        if self.run.get("protocol") in MEASURING:
             return "data set"
         if self.run.get("protocol") in LEARNING:
             return "training"
@@ -228,7 +228,7 @@ class Results:
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
         config = self.run.get("config", {})
-        plans = config.get("protocol") not in (*LEARNING, CORRELATION)
+        plans = config.get("protocol") not in (*LEARNING, *MEASURING)
         planner = config.get("planner") if plans else None
         samples = planner.get("samples") if isinstance(planner, dict) else None
         return samples if isinstance(samples, int) else None
