@@ -126,8 +126,8 @@ class Round:
     def plan(self, camera: str, tasks: Sequence[str]) -> list[Record]:
         """Plan with the encoders of a camera's tasks; return the records."""
         args, seeds = self.args, [str(seed) for seed in self.args.seeds]
-        name = f"round{self.number}-{camera}-{len(tasks)}-tasks-seeds-{'-'.join(seeds)}"
-        name += f"-samples-{args.samples}"
+        which = "all" if len(tasks) == len(TASKS) else "-".join(tasks)
+        name = f"round{self.number}-{camera}-{which}-seeds-{'-'.join(seeds)}-samples-{args.samples}"
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
              "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
              "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
