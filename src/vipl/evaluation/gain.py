@@ -9,16 +9,17 @@ Shapes: N states, S state size, A states that are drawn, K sampled plans, H hori
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner, plan_weights, sample_plans, still_plan
 from vipl.control.planning import StateScore, oracle_score
 from vipl.control.trajectories import Trajectory
 from vipl.errors import UserError
+from vipl.evaluation.correlation import UndefinedError, rank_correlation
 from vipl.evaluation.evaluator import Outcome
 
 GAIN, PLAN_CORRELATION = "gain", "plan_correlation"
@@ -90,8 +91,10 @@ def measure(
         undefined[GAIN] = "no plan does better than another by the true reward"
     else:
         metrics[GAIN] = share
-    ranked = [_rank_correlation(each) for each in tried]
-    known = [value for value in ranked if value is not None]
+    known = []
+    for each in tried:
+        with suppress(UndefinedError):
+            known.append(rank_correlation(each.scores, each.truths))
     if known:
         metrics[PLAN_CORRELATION] = float(np.mean(known))
     else:
@@ -126,9 +129,3 @@ def _try(
     states = env.rollout(state, plans)
     truths = oracle_score(env)(states)
     return Tried(truths if score is None else score(states), truths)
-
-
-def _rank_correlation(tried: Tried) -> float | None:
-    if np.ptp(tried.scores) == 0 or np.ptp(tried.truths) == 0:
-        return None
-    return float(scipy.stats.spearmanr(tried.scores, tried.truths).statistic)
