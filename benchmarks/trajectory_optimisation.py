@@ -3,11 +3,12 @@
 `python -m benchmarks.trajectory_optimisation` makes clips of each task that begin anywhere, trains
 configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees them, and
 plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard setting, 32 samples).
-Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs; `--third` takes
-each task through one camera, four tasks a camera. With `--rounds N` that is done again N times,
-half of the clips then beginning where the planner went the time before. What is finished is kept,
-so it can be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round
-that are there are not made anew. `KEY=VALUE` changes keys of the training.
+Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs. `--third K`
+takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
+With `--rounds N` that is done again N times, half of the clips then beginning where the planner
+went the time before with the encoder of that task and camera. What is finished is kept, so it can
+be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round that are
+there are not made anew. `KEY=VALUE` changes keys of the training.
 
 The interval of the aggregate resamples the pairs of task and camera, each of which has one encoder:
 95%, percentile bootstrap.
@@ -83,7 +84,7 @@ class Round:
     def run(self, pairs: Sequence[Pair]) -> list[Record]:
         """Do what is not done, and return the records of the episodes."""
         with ThreadPoolExecutor(self.args.jobs) as pool:
-            list(pool.map(self.generate, dict.fromkeys(pair.task for pair in pairs)))
+            list(pool.map(self.generate, {self.states(pair): pair for pair in pairs}.values()))
             list(pool.map(self.train, pairs))
         records: list[Record] = []
         for camera in self.args.cameras:
@@ -91,27 +92,31 @@ class Round:
                 records += self.plan(camera, tasks)
         return records
 
-    def generate(self, task: str) -> None:
+    def states(self, pair: Pair) -> Path:
+        """Return the folder of a pair's clips as states: at first, cameras share them."""
+        name = pair.task if self.before is None else _name(pair)
+        return self.folder / "states" / name
+
+    def generate(self, pair: Pair) -> None:
         """Make the clips of a task, as states."""
-        states = self.folder / "states" / task
+        states = self.states(pair)
         if (states / "index.json").is_file():
             return
         visited: list[object] = []
         if self.before is not None:
-            runs = [run for run in self.before.runs.values() if _holds(run, task)]
-            visited = ["--visited", *runs, "--seed", self.number]
-        vipl(self.folder / "logs" / f"{task}.txt", "demos", "generate", "--quality", "anywhere",
-             "--number", self.args.clips, "--tasks", task, "--out", states, "--workers", 1,
-             *visited)  # fmt: skip
+            visited = ["--visited", self.before.runs[pair.camera], "--seed", self.number]
+        vipl(self.folder / "logs" / f"{states.name}.txt", "demos", "generate",
+             "--quality", "anywhere", "--number", self.args.clips, "--tasks", pair.task,
+             "--out", states, "--workers", 1, *visited)  # fmt: skip
 
     def train(self, pair: Pair) -> None:
         """Render the clips of a task as a camera sees them, and train an encoder on them."""
-        name = f"{pair.task}-{pair.camera}"
+        name = _name(pair)
         clips, run, log = (self.folder / place / name for place in ("clips", "runs", "logs"))
         if (run / "encoder").is_dir():
             return
         log, start = log.with_suffix(".txt"), time.perf_counter()
-        vipl(log, "demos", "render", "--folder", self.folder / "states" / pair.task,
+        vipl(log, "demos", "render", "--folder", self.states(pair),
              "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *LOOK,
              "--workers", 1, "--out", clips)  # fmt: skip
         rendered = time.perf_counter()
@@ -138,8 +143,8 @@ class Round:
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
 
 
-def _holds(run: Path, task: str) -> bool:
-    return any(record.task == task for record in read_records(run / RECORDS_FILE)[0])
+def _name(pair: Pair) -> str:
+    return f"{pair.task}-{pair.camera}"
 
 
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
@@ -173,7 +178,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS, metavar="TASK")
     parser.add_argument("--cameras", nargs="+", default=list(CAMERAS), choices=CAMERAS)
     parser.add_argument(
-        "--third", action="store_true", help="each task through one camera, in turn"
+        "--third", type=int, choices=range(3), help="each task through one camera, in turn from it"
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the planner")
     parser.add_argument("--controls", nargs="*", default=[], help="such as oracle and random")
@@ -184,9 +189,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     args = parser.parse_args()
     pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
-    if args.third:
-        turns = {task: index % len(args.cameras) for index, task in enumerate(TASKS)}
-        pairs = [Pair(task, args.cameras[turns[task]]) for task in args.tasks]
+    if args.third is not None:
+        cameras = list(CAMERAS)
+        turn = {
+            task: cameras[(index + args.third) % len(cameras)] for index, task in enumerate(TASKS)
+        }
+        pairs = [pair for pair in pairs if turn[pair.task] == pair.camera]
     results: dict[str, dict[str, Any]] = {}
     current: Round | None = None
     for number in range(args.rounds + 1):

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixture
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "benchmarks.trajectory_optimisation"]
 SHORT = [
-    "--tasks", "sdoor_open", "sdoor_close", "--cameras", "left_cam", "right_cam", "--third",
+    "--tasks", "sdoor_open", "sdoor_close", "--third", "2",
     "--clips", "4", "--steps", "4", "--samples", "2", "trainer.precision=32-true",
     "trainer.max_steps=2", "trainer.val_check_interval=2", "data.val_clips=1",
 ]  # fmt: skip
@@ -40,6 +40,6 @@ def test_rounds_go_on_from_each_other_and_nothing_is_done_twice(tmp_path):
     assert "round 0 " not in shown  # no training of it
     assert "round 1 sdoor_open-left_cam: drawn in" in shown
     assert both["round 1"]["episodes"] == 2
-    command = (tmp_path / "round1" / "logs" / "sdoor_open.txt").read_text()
+    command = (tmp_path / "round1" / "logs" / "sdoor_open-left_cam.txt").read_text()
     assert "--visited" in command
     assert "round0-left_cam" in command
