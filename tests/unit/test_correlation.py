@@ -200,7 +200,7 @@ def test_without_states_true_errors_are_unknown(monkeypatch):
         return [type(one)(**{**vars(one), "states": None})]
 
     monkeypatch.setattr(Tables, "make_trajectories", make)
-    with pytest.raises(UserError, match="pictures has no states, so its true errors are unknown"):
+    with pytest.raises(UserError, match="pictures has no states, which protocol=correlation"):
         run(sees("object"))
 
 

@@ -103,7 +103,7 @@ def test_without_states_nothing_can_be_tried():
     env = Line(0.8)
     one = from_states(env, "pictures", np.zeros((3, 1)), np.zeros((2, 1)))
     unknown = type(one)(**{**vars(one), "states": None})
-    with pytest.raises(UserError, match="pictures has no states to plan from: protocol=gain"):
+    with pytest.raises(UserError, match="pictures has no states, which protocol=gain"):
         measure(env, [unknown], None, planner=PLANNER, rng=np.random.default_rng(0))
 
 

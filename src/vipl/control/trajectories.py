@@ -5,13 +5,14 @@ pixels.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
+from vipl.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,21 @@ class Trajectory:
     pictures: Callable[[str], NDArray[np.uint8]]
     sha256: str
     states: Floats | None = None
+
+
+def known_states(trajectories: Sequence[Trajectory], protocol: str) -> list[Floats]:
+    """Return the states [T + 1, S] of each trajectory.
+
+    Raises:
+        UserError: If those of one are unknown.
+    """
+    for each in trajectories:
+        if each.states is None:
+            raise UserError(
+                f"{each.name} has no states, which protocol={protocol} starts from: it needs the "
+                "suite's own trajectories, or infos['state'] in the data set"
+            )
+    return [each.states for each in trajectories if each.states is not None]
 
 
 def from_states(env: ControlEnv, name: str, states: Floats, actions: Floats) -> Trajectory:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
-from vipl.control.trajectories import Trajectory
+from vipl.control.trajectories import Trajectory, known_states
 from vipl.errors import UserError
 from vipl.evaluation.embedding_cache import embed_trajectories
 from vipl.evaluation.evaluator import Outcome
@@ -104,13 +104,7 @@ def correlate(
         UserError: If the states of a trajectory are unknown, and so its true errors, or these
             measure something else than the task.
     """
-    unknown = [each.name for each in trajectories if each.states is None]
-    if unknown:
-        raise UserError(
-            f"{unknown[0]} has no states, so its true errors are unknown: protocol=correlation "
-            "needs the suite's own trajectories, or infos['state'] in the data set"
-        )
-    states = [each.states for each in trajectories if each.states is not None]
+    states = known_states(trajectories, "correlation")
     errors = true_error(view.env, goal)
     reward = _goal_reward(view, picture)
     distances = _distances(view, trajectories, reward, errors, rendering)

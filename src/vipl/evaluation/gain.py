@@ -17,8 +17,7 @@ import numpy as np
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner, plan_weights, sample_plans, still_plan
 from vipl.control.planning import StateScore, oracle_score
-from vipl.control.trajectories import Trajectory
-from vipl.errors import UserError
+from vipl.control.trajectories import Trajectory, known_states
 from vipl.evaluation.correlation import UndefinedError, rank_correlation
 from vipl.evaluation.evaluator import Outcome
 
@@ -76,13 +75,7 @@ def measure(
     Raises:
         UserError: If the states of a trajectory are unknown.
     """
-    unknown = [each.name for each in trajectories if each.states is None]
-    if unknown:
-        raise UserError(
-            f"{unknown[0]} has no states to plan from: protocol=gain needs the suite's own "
-            "trajectories, or infos['state'] in the data set"
-        )
-    pool = np.concatenate([each.states for each in trajectories if each.states is not None])
+    pool = np.concatenate(known_states(trajectories, "gain"))
     drawn = np.sort(rng.permutation(len(pool))[:STATES])
     tried = [_try(env, pool[index], score, planner, rng) for index in drawn]
     metrics, undefined = {}, {}
