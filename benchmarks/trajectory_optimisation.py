@@ -107,7 +107,7 @@ class Round:
             visited = ["--visited", self.before.runs[pair.camera], "--seed", self.number]
         vipl(self.folder / "logs" / f"{states.name}.txt", "demos", "generate",
              "--quality", "anywhere", "--number", self.args.clips, "--tasks", pair.task,
-             "--out", states, "--workers", 1, *visited)  # fmt: skip
+             "--far", self.args.far, "--out", states, "--workers", 1, *visited)  # fmt: skip
 
     def train(self, pair: Pair) -> None:
         """Render the clips of a task as a camera sees them, and train an encoder on them."""
@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32, help="that the planner tries a step")
     parser.add_argument("--steps", type=int, help="of an episode (100)")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
+    parser.add_argument("--far", type=float, default=0.5, help="their share with the arm far off")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     args = parser.parse_args()

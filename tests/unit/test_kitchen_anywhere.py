@@ -11,7 +11,7 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
 from vipl.evaluation.results import Record, write_states
 from vipl_evaluators.frankakitchen import anywhere_clips
-from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere
+from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere, Shares
 from vipl_evaluators.frankakitchen.anywhere_clips import Job, make_clip, read_visited
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
@@ -71,7 +71,7 @@ def test_clips_replay_and_end_as_a_followed_demonstration_does(made, maker):
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_beginnings_are_where_they_say(maker, beginning):
-    state = Anywhere(maker.env, knocked=0.0).begin(beginning, np.random.default_rng(0))
+    state = Anywhere(maker.env, shares=Shares(0, 0)).begin(beginning, np.random.default_rng(0))
     task, qpos = TASKS[TASK], maker.env.qpos(state)
     left = (qpos[task.qpos_index] - task.goal) / (task.start - task.goal)
     least, most = beginning.left
@@ -109,9 +109,26 @@ def test_what_is_knocked_is_one_or_two_other_things_within_their_limits(maker, s
 
 
 def test_nothing_is_moved_where_no_share_is_asked_for(maker):
-    calm, rng = Anywhere(maker.env, knocked=0.0), np.random.default_rng(3)
+    calm, rng = Anywhere(maker.env, shares=Shares(0, 0)), np.random.default_rng(3)
     states = np.array([calm.begin(BEGINNINGS[0], rng) for _ in range(6)])
     assert others_moved(maker.env, states).max() < 0.02
+
+
+def test_half_of_the_arms_that_are_not_at_the_start_are_far_from_every_pose(maker):
+    near = Anywhere(maker.env, shares=Shares(knocked=0, far=0))
+    far = Anywhere(maker.env, shares=Shares(knocked=0, far=1))
+    poses = np.concatenate([demo.arrays["qpos"][:, :7] for demo in maker.followed])
+    end = next(beginning for beginning in BEGINNINGS if beginning.arm == "end")
+
+    def off(maker, beginning):
+        """Return how far the nearest pose is: the joint that is farthest off, in radians."""
+        states = [maker.begin(beginning, np.random.default_rng(seed)) for seed in range(8)]
+        arms = maker.env.qpos(np.array([state for state in states if state is not None]))[:, :7]
+        return np.abs(arms[:, None] - poses).max(axis=2).min(axis=1)
+
+    assert np.median(off(near, end)) < 0.3
+    assert np.median(off(far, end)) > 0.5
+    assert off(far, BEGINNINGS[0]).max() < 0.2, "the usual start stays what it is"
 
 
 def test_shares_are_of_one():
@@ -200,6 +217,9 @@ def test_a_task_that_is_never_solved_is_one_sentence(tmp_path, monkeypatch, caps
         (["--knocked", "1"], "--knocked is of --quality anywhere"),
         (["--quality", "noisy", "--knocked", "1"], "--knocked is of --quality anywhere, not of"),
         (["--quality", "anywhere", "--knocked", "2"], "--knocked is 2, expected a share from 0 to"),
+        (["--far", "1"], "--far is of --quality anywhere"),
+        (["--quality", "noisy", "--far", "1"], "--far is of --quality anywhere, not of"),
+        (["--quality", "anywhere", "--far", "-1"], "--far is -1, expected a share from 0 to"),
         (["--quality", "mixed", "--visited", "x"], "--visited is of --quality anywhere, not of"),
         (["--quality", "anywhere", "--visited", "x"], "x holds no states of sdoor_open"),
         (["--quality", "anywere"], "there is no quality 'anywere': expected anywhere"),

@@ -1,12 +1,12 @@
 """Clips that begin anywhere, and solve their task along a demonstration's path: no planning.
 
-The arm begins at its usual start, where demonstrations end, or near any pose of one; the object at
-its start, part of the way, or at its goal; in half of the clips one or two other things have been
-moved, such as another door or the kettle. Half of the clips may begin in states that a planner
-came by instead: where a reward led it astray, they show the way back. The arm walks to a place of
-the path from which the rest is still to be done, repeats the demonstration's actions with a
-correction of the joints, and comes to rest in its last pose. The simulator says whether that solved
-the task.
+The arm begins at its usual start, where demonstrations end, near any pose of one, or far from all;
+the object at its start, part of the way, or at its goal; in half of the clips one or two other
+things have been moved, such as another door or the kettle. Half of the clips may begin in states
+that a planner came by instead: where a reward led it astray, they show the way back. The arm walks
+to a place of the path from which the rest is still to be done, repeats the demonstration's actions
+with a correction of the joints, and comes to rest in its last pose. The simulator says whether that
+solved the task.
 
 Only demonstrations that are not held out are followed.
 
@@ -30,6 +30,7 @@ _END_RADIANS = 0.25  # off at most, in the last state
 _RADIANS_PER_STEP = 0.08  # that a joint goes, about
 _EARLY_STEPS = (1, 7)  # before the object is met, to be on the path by then
 _PLACES = 60  # to try, for a beginning
+_FAR_RADIANS = (0.6, 1.6)  # that a joint is off a pose, at most
 
 
 class Beginning(NamedTuple):
@@ -56,9 +57,24 @@ BEGINNINGS = (
 )
 """Most with the object untouched: there the arm's place tells nothing about it."""
 
-KNOCKED_SHARE = 0.5
-"""Of beginnings with other things moved. A planner knocks them, and an encoder that has never seen
-that takes such pictures for any others: it was led there, and stayed."""
+
+class Shares(NamedTuple):
+    """How many of the beginnings show what no demonstration does, and a planner comes by.
+
+    An encoder that has never seen such pictures takes them for any others: the planner was led
+    there, and stayed.
+
+    Attributes:
+        knocked: With other things moved.
+        far: With the arm far from every pose of a demonstration; of those that do not begin at the
+            usual start.
+    """
+
+    knocked: float = 0.5
+    far: float = 0.5
+
+
+_SHARES = Shares()
 
 
 class Followed(NamedTuple):
@@ -123,14 +139,14 @@ class Anywhere:
     Args:
         env: Of the task.
         visited: States [V, S] in which half of the clips begin; None or V = 0: no clip does.
-        knocked: Share of the other beginnings in which other things have been moved.
+        shares: Of the other beginnings.
     """
 
     def __init__(
-        self, env: KitchenEnv, visited: Floats | None = None, *, knocked: float = KNOCKED_SHARE
+        self, env: KitchenEnv, visited: Floats | None = None, *, shares: Shares = _SHARES
     ) -> None:
         self.env = env
-        self._knocked = knocked
+        self._shares = shares
         self._visited = np.empty((0, 0)) if visited is None else visited
         self.followed = [
             demo
@@ -165,11 +181,12 @@ class Anywhere:
         """Draw a state [S] in which arm and object stand still; None if no place was free."""
         task = self.env.task
         place = task.goal + rng.uniform(*beginning.left) * (task.start - task.goal)
-        knocked = self._knocked > 0 and rng.random() < self._knocked
+        knocked = _drawn(self._shares.knocked, rng)
+        far = beginning.arm != "start" and _drawn(self._shares.far, rng)
         noise = 1.0
         for _ in range(_PLACES):
             kitchen = knock(self.env, rng) if knocked else None
-            arm = self._draw_pose(beginning.arm, noise, rng)
+            arm = self._draw_pose("far" if far else beginning.arm, noise, rng)
             state = settle(self.env, arm, place, kitchen=kitchen)
             if state is not None:
                 return state
@@ -184,6 +201,8 @@ class Anywhere:
         if arm == "end":
             return np.asarray(poses[-1] + noise * rng.normal(scale=0.1, size=ARM_JOINTS))
         pose, width = poses[rng.integers(len(poses))], 0.6 * rng.uniform(0.2, 1)
+        if arm == "far":
+            width = rng.uniform(*_FAR_RADIANS)
         return np.asarray(pose + rng.uniform(-width, width, ARM_JOINTS))
 
     def _draw_path(self, rng: np.random.Generator) -> Followed:
@@ -213,3 +232,8 @@ class Anywhere:
         walk_steps = np.abs(path.arm[: last + 1] - walk.arm).max(axis=1) / _RADIANS_PER_STEP
         steps = walk_steps + np.arange(last, -1, -1) + rng.uniform(0, 6, size=last + 1)
         return int(steps.argmin())
+
+
+def _drawn(share: float, rng: np.random.Generator) -> bool:
+    """Whether this one is of the share; nothing is drawn where there is none."""
+    return share > 0 and rng.random() < share

@@ -14,7 +14,7 @@ from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
-from vipl_evaluators.frankakitchen.anywhere import KNOCKED_SHARE, Anywhere
+from vipl_evaluators.frankakitchen.anywhere import Anywhere, Shares
 from vipl_evaluators.frankakitchen.demonstrations import write_arrays
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.processes import run_jobs
@@ -22,6 +22,7 @@ from vipl_evaluators.frankakitchen.tasks import TASKS
 
 KIND = "anywhere"
 
+_SHARES = Shares()
 _TRIES = 25  # for a clip
 _FIRST = 4  # clips: where none of them is solved, the task is given up
 
@@ -36,7 +37,7 @@ class Job:
         seed: Of the run.
         output: The file to write.
         runs: Folders of evaluations, in whose states half of the clips begin.
-        knocked: As `Anywhere` takes it.
+        shares: As `Anywhere` takes them.
     """
 
     task_name: str
@@ -44,18 +45,18 @@ class Job:
     seed: int
     output: Path
     runs: tuple[Path, ...] = ()
-    knocked: float = KNOCKED_SHARE
+    shares: Shares = _SHARES
 
 
-_makers: dict[tuple[str, tuple[Path, ...], float], Anywhere] = {}
+_makers: dict[tuple[str, tuple[Path, ...], Shares], Anywhere] = {}
 
 
 def make_clip(job: Job) -> tuple[bool, int]:
     """Make and write one clip; return whether a try succeeded, and the number of tries."""
-    if (key := (job.task_name, job.runs, job.knocked)) not in _makers:
+    if (key := (job.task_name, job.runs, job.shares)) not in _makers:
         env = KitchenEnv(TASKS[job.task_name])
         visited = read_visited(job.runs, job.task_name, env.state_size)
-        _makers[key] = Anywhere(env, visited, knocked=job.knocked)
+        _makers[key] = Anywhere(env, visited, shares=job.shares)
     maker = _makers[key]
     for attempt in range(_TRIES):
         seed = [job.seed, zlib.crc32(job.task_name.encode()), job.index, attempt]
@@ -106,12 +107,12 @@ def write_clips(
     number: int,
     seed: int = 0,
     runs: Sequence[Path] = (),
-    knocked: float = KNOCKED_SHARE,
+    shares: Shares = _SHARES,
     workers: int = 1,
 ) -> tuple[int, int]:
     """Write clips of a task to `out/<task>/anywhere_NN.npz`.
 
-    A clip depends on the seed, the runs, the share and its number alone: neither on how many there
+    A clip depends on the seed, the runs, the shares and its number alone: neither on how many there
     are, nor on workers.
 
     Args:
@@ -120,7 +121,7 @@ def write_clips(
         number: Of clips; one that 25 tries did not solve is left out.
         seed: Of all that is random.
         runs: Folders of evaluations, in whose states half of the clips begin.
-        knocked: As `Anywhere` takes it.
+        shares: As `Anywhere` takes them.
         workers: Processes.
 
     Returns:
@@ -138,7 +139,7 @@ def write_clips(
             seed,
             out / task_name / f"{KIND}_{index:02d}.npz",
             tuple(runs),
-            knocked,
+            shares,
         )
         for index in range(number)
     ]

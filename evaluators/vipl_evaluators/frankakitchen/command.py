@@ -72,6 +72,11 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="of --quality anywhere: of the other clips, how many begin with one or two other "
         "things moved, as by a planner that knocked them (0.5)",
     )  # fmt: skip
+    generate.add_argument(
+        "--far", type=float, metavar="SHARE",
+        help="of --quality anywhere: of the other clips that do not begin at the usual start, how "
+        "many begin with the arm far from every pose of a demonstration (0.5)",
+    )  # fmt: skip
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
         ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
@@ -129,12 +134,13 @@ def _generate(args: argparse.Namespace) -> None:
             seed=args.seed or 0,
             runs=args.visited or (),
             knocked=args.knocked,
+            far=args.far,
             workers=args.workers,
         )
         return
     if args.seed is not None:
         raise UserError("--seed is of --quality: name one, what is planned has seeds of its own")
-    for name in ("visited", "knocked"):
+    for name in ("visited", "knocked", "far"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name} is of --quality anywhere: name that")
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations

@@ -15,7 +15,7 @@ from vipl.console import Console
 from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.names import choose
-from vipl_evaluators.frankakitchen.anywhere import KNOCKED_SHARE
+from vipl_evaluators.frankakitchen.anywhere import Shares
 from vipl_evaluators.frankakitchen.anywhere_clips import KIND as ANYWHERE
 from vipl_evaluators.frankakitchen.anywhere_clips import write_clips
 from vipl_evaluators.frankakitchen.demonstrations import load_index, write_arrays, write_index
@@ -91,6 +91,7 @@ def write_trajectories(
     seed: int = 0,
     runs: Sequence[Path] = (),
     knocked: float | None = None,
+    far: float | None = None,
     workers: int = 1,
 ) -> Path:
     """Write trajectories to `out/<task>/<kind>_NN.npz`, and list them in `out/index.json`.
@@ -106,6 +107,8 @@ def write_trajectories(
             came by.
         knocked: For "anywhere": share of the other clips in which other things than the task's
             have been moved; None: half.
+        far: For "anywhere": share of those that do not begin at the usual start in which the arm is
+            far from every pose of a demonstration; None: half.
         workers: Processes, for "anywhere".
 
     Returns:
@@ -119,12 +122,15 @@ def write_trajectories(
         if value < least:
             raise UserError(f"--{name} is {value}, expected {least} or more")
     choose("quality", [quality], (*QUALITIES, ANYWHERE))
-    for name, given in (("visited", bool(runs)), ("knocked", knocked is not None)):
-        if given and quality != ANYWHERE:
+    chosen = {
+        name: share for name, share in (("knocked", knocked), ("far", far)) if share is not None
+    }
+    for name in (*(["visited"] if runs else []), *chosen):
+        if quality != ANYWHERE:
             raise UserError(f"--{name} is of --quality {ANYWHERE}, not of {quality}")
-    share = KNOCKED_SHARE if knocked is None else knocked
-    if not 0 <= share <= 1:
-        raise UserError(f"--knocked is {share:g}, expected a share from 0 to 1")
+    for name, share in chosen.items():
+        if not 0 <= share <= 1:
+            raise UserError(f"--{name} is {share:g}, expected a share from 0 to 1")
     console = Console(highlight=False, soft_wrap=True)
     unsolved = []
     for task in choose("task", tasks, list(TASKS)):
@@ -132,7 +138,13 @@ def write_trajectories(
             _write(out, quality, task, number=number, seed=seed)
             continue
         made, tries = write_clips(
-            out, task, number=number, seed=seed, runs=runs, knocked=share, workers=workers
+            out,
+            task,
+            number=number,
+            seed=seed,
+            runs=runs,
+            shares=Shares(**chosen),
+            workers=workers,
         )
         console.print(f"{task}: {made} of {number} clips, in {tries} tries")
         if not made:
