@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32, help="that the planner tries a step")
     parser.add_argument("--steps", type=int, help="of an episode (100)")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
-    parser.add_argument("--far", type=float, default=0.5, help="their share with the arm far off")
+    parser.add_argument("--far", type=float, default=0, help="their share with the arm far off (0)")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     args = parser.parse_args()

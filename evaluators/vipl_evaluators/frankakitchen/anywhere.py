@@ -1,12 +1,12 @@
 """Clips that begin anywhere, and solve their task along a demonstration's path: no planning.
 
-The arm begins at its usual start, where demonstrations end, near any pose of one, or far from all;
-the object at its start, part of the way, or at its goal; in half of the clips one or two other
-things have been moved, such as another door or the kettle. Half of the clips may begin in states
-that a planner came by instead: where a reward led it astray, they show the way back. The arm walks
-to a place of the path from which the rest is still to be done, repeats the demonstration's actions
-with a correction of the joints, and comes to rest in its last pose. The simulator says whether that
-solved the task.
+The arm begins at its usual start, where demonstrations end, near any pose of one, or, if asked for,
+far from all; the object at its start, part of the way, or at its goal; in half of the clips one or
+two other things have been moved, such as another door or the kettle. Half of the clips may begin in
+states that a planner came by instead: where a reward led it astray, they show the way back. The arm
+walks to a place of the path from which the rest is still to be done, repeats the demonstration's
+actions with a correction of the joints, and comes to rest in its last pose. The simulator says
+whether that solved the task.
 
 Only demonstrations that are not held out are followed.
 
@@ -71,7 +71,7 @@ class Shares(NamedTuple):
     """
 
     knocked: float = 0.5
-    far: float = 0.5
+    far: float = 0.0
 
 
 _SHARES = Shares()

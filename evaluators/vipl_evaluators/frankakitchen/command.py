@@ -75,7 +75,7 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument(
         "--far", type=float, metavar="SHARE",
         help="of --quality anywhere: of the other clips that do not begin at the usual start, how "
-        "many begin with the arm far from every pose of a demonstration (0.5)",
+        "many begin with the arm far from every pose of a demonstration (0)",
     )  # fmt: skip
     for kind, count, text in (
         ("starts", 4, "from the usual start"),

@@ -108,7 +108,7 @@ def write_trajectories(
         knocked: For "anywhere": share of the other clips in which other things than the task's
             have been moved; None: half.
         far: For "anywhere": share of those that do not begin at the usual start in which the arm is
-            far from every pose of a demonstration; None: half.
+            far from every pose of a demonstration; None: in none.
         workers: Processes, for "anywhere".
 
     Returns:
