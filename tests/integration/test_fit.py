@@ -160,7 +160,9 @@ def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
 
 def test_bad_clips_are_left_out_listed_and_counted(tmp_path, config):
     for number in range(9):
-        media.write_video(tmp_path / "v" / f"{number}.mp4", media.moving_square(20, 48, 64))
+        media.write_video(
+            tmp_path / "v" / f"{number}.mp4", media.moving_square(20 + number, 48, 64)
+        )
     out = tmp_path / "m.parquet"
     build = ["manifest", "build", "folder", str(tmp_path / "v"), "--out", str(out)]
     assert main(build) == 0
