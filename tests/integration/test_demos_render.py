@@ -212,7 +212,7 @@ def test_thinned_meshes_are_in_the_recipe_and_do_not_pass_for_others(
     difference = np.abs(
         decode(manifest.video_path(clip)).astype(float) - decode(video(rendered, "left_cam"))
     )
-    assert 0 < difference.mean() < 3
+    assert 0 < difference.mean() < 2
 
 
 def test_a_demonstration_that_was_made_anew_is_rendered_anew(
