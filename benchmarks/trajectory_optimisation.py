@@ -51,6 +51,11 @@ class Pair(NamedTuple):
     task: str
     camera: str
 
+    @property
+    def name(self) -> str:
+        """Of its folders."""
+        return f"{self.task}-{self.camera}"
+
 
 def vipl(log: Path, *arguments: object) -> None:
     """Run a command of vipl, and say where what it printed is if it fails."""
@@ -94,7 +99,7 @@ class Round:
 
     def states(self, pair: Pair) -> Path:
         """Return the folder of a pair's clips as states: at first, cameras share them."""
-        name = pair.task if self.before is None else _name(pair)
+        name = pair.task if self.before is None else pair.name
         return self.folder / "states" / name
 
     def generate(self, pair: Pair) -> None:
@@ -111,8 +116,7 @@ class Round:
 
     def train(self, pair: Pair) -> None:
         """Render the clips of a task as a camera sees them, and train an encoder on them."""
-        name = _name(pair)
-        clips, run, log = (self.folder / place / name for place in ("clips", "runs", "logs"))
+        clips, run, log = (self.folder / place / pair.name for place in ("clips", "runs", "logs"))
         if (run / "encoder").is_dir():
             return
         log, start = log.with_suffix(".txt"), time.perf_counter()
@@ -126,7 +130,7 @@ class Round:
         spent = (
             f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
         )
-        print(f"round {self.number} {name}: {spent}", flush=True)
+        print(f"round {self.number} {pair.name}: {spent}", flush=True)
 
     def plan(self, camera: str, tasks: Sequence[str]) -> list[Record]:
         """Plan with the encoders of a camera's tasks; return the records."""
@@ -143,15 +147,11 @@ class Round:
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
 
 
-def _name(pair: Pair) -> str:
-    return f"{pair.task}-{pair.camera}"
-
-
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
     """Return how many episodes ended solved, of all and of each pair."""
     of_pair: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        of_pair[f"{record.task}-{record.camera}"].append(record)
+        of_pair[Pair(record.task, record.camera).name].append(record)
     solved = {pair: [r.metrics["success"] for r in own] for pair, own in of_pair.items()}
     errors = {pair: [r.metrics["object_error"] for r in own] for pair, own in of_pair.items()}
     interval = bootstrap_mean([float(np.mean(values)) for values in solved.values()])

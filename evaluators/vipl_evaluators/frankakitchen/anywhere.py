@@ -74,7 +74,8 @@ class Shares(NamedTuple):
     far: float = 0.0
 
 
-_SHARES = Shares()
+SHARES = Shares()
+"""By default."""
 
 
 class Followed(NamedTuple):
@@ -143,7 +144,7 @@ class Anywhere:
     """
 
     def __init__(
-        self, env: KitchenEnv, visited: Floats | None = None, *, shares: Shares = _SHARES
+        self, env: KitchenEnv, visited: Floats | None = None, *, shares: Shares = SHARES
     ) -> None:
         self.env = env
         self._shares = shares

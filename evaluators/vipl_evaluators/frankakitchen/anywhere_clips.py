@@ -14,7 +14,7 @@ from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
-from vipl_evaluators.frankakitchen.anywhere import Anywhere, Shares
+from vipl_evaluators.frankakitchen.anywhere import SHARES, Anywhere, Shares
 from vipl_evaluators.frankakitchen.demonstrations import write_arrays
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.processes import run_jobs
@@ -22,7 +22,6 @@ from vipl_evaluators.frankakitchen.tasks import TASKS
 
 KIND = "anywhere"
 
-_SHARES = Shares()
 _TRIES = 25  # for a clip
 _FIRST = 4  # clips: where none of them is solved, the task is given up
 
@@ -45,7 +44,7 @@ class Job:
     seed: int
     output: Path
     runs: tuple[Path, ...] = ()
-    shares: Shares = _SHARES
+    shares: Shares = SHARES
 
 
 _makers: dict[tuple[str, tuple[Path, ...], Shares], Anywhere] = {}
@@ -107,7 +106,7 @@ def write_clips(
     number: int,
     seed: int = 0,
     runs: Sequence[Path] = (),
-    shares: Shares = _SHARES,
+    shares: Shares = SHARES,
     workers: int = 1,
 ) -> tuple[int, int]:
     """Write clips of a task to `out/<task>/anywhere_NN.npz`.

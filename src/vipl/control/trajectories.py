@@ -48,13 +48,15 @@ def known_states(trajectories: Sequence[Trajectory], protocol: str) -> list[Floa
     Raises:
         UserError: If those of one are unknown.
     """
+    states = []
     for each in trajectories:
         if each.states is None:
             raise UserError(
                 f"{each.name} has no states, which protocol={protocol} starts from: it needs the "
                 "suite's own trajectories, or infos['state'] in the data set"
             )
-    return [each.states for each in trajectories if each.states is not None]
+        states.append(each.states)
+    return states
 
 
 def from_states(env: ControlEnv, name: str, states: Floats, actions: Floats) -> Trajectory:
