@@ -173,6 +173,16 @@ def test_half_begin_where_a_planner_went(maker, tmp_path):
         read_visited([tmp_path], TASK, 7)
 
 
+def test_ways_lead_from_where_one_is_to_where_the_task_is_solved(maker):
+    start = maker.env.start_state()
+    ways = maker.ways(start, np.random.default_rng(0))
+    assert 1 <= len(ways) <= len(maker.followed)
+    for states, actions in ways:
+        np.testing.assert_array_equal(states[0], start)
+        assert len(states) == len(actions) + 1
+        assert maker.env.is_success(states[-1])
+
+
 def test_another_seed_makes_others(made, tmp_path):
     path = tmp_path / TASK / "anywhere_00.npz"
     make_clip(Job(TASK, 0, 1, path))

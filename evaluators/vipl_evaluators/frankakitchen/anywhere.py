@@ -171,6 +171,16 @@ class Anywhere:
         near = np.abs(path.arm[-1] - walk.arm).max() < _END_RADIANS
         return walk.way() if walk.is_solved and near and len(walk.states) > 3 else None
 
+    def ways(self, start: Floats, rng: np.random.Generator) -> list[Way]:
+        """Follow each demonstration from a state [S]; return the ways that solved the task."""
+        ways = []
+        for path in self._paths:
+            walk = Walk(self.env, start)
+            self._solve(walk, path, rng)
+            if walk.is_solved:
+                ways.append(walk.way())
+        return ways
+
     def _draw_start(self, rng: np.random.Generator) -> Floats | None:
         if len(self._visited) and rng.random() < 1 / 2:
             state: Floats = self._visited[rng.integers(len(self._visited))]
