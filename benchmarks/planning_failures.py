@@ -3,9 +3,10 @@
 `python -m benchmarks.planning_failures RUN...` takes what `vipl eval --suite frankakitchen` wrote
 with `protocol=trajopt`, and asks four things about each episode that did not end solved:
 
-- does the encoder see the object? The arm is put near its pose in the goal's picture, many times,
-  the object once at its start and once at its goal: how often the former is farther ("sees"; one
-  half is chance), and how far the two are (medians);
+- does the encoder see the object? How many pixels of what enters the network does it change, from
+  its start to its goal? Then the arm is put near its pose in the goal's picture, many times, the
+  object once at its start and once at its goal: how often the former is farther ("sees"; one half
+  is chance), and how far the two are (medians);
 - how far is the last state, and the best of many plans that a planner could try from there?
 - is there a way? Training demonstrations are followed from the last state, without planning, and of
   the ways that solve the task the shortest is taken;
@@ -41,6 +42,7 @@ from vipl_evaluators.frankakitchen.evaluator import FrankaKitchen
 from vipl_evaluators.frankakitchen.placement import settle
 
 _POSE_RADIANS = 0.1  # standard deviation of a joint, about its place in the goal's picture
+_DIFFERENT = 15  # levels of 255, in any channel
 _LOWER = 0.9  # of the last state's distance: that much lower is progress
 
 
@@ -49,6 +51,7 @@ class Failure(NamedTuple):
 
     Attributes:
         episode: Task, camera and seed.
+        pixels: That differ where the object alone is moved from its start to its goal.
         start: Distance of the first state.
         end: Of the last one.
         best_plan: Of the last state of the best plan from there.
@@ -62,6 +65,7 @@ class Failure(NamedTuple):
     """
 
     episode: str
+    pixels: int
     start: float
     end: float
     best_plan: float
@@ -93,6 +97,7 @@ class Viewer:
             raise UserError(f"{source} is not the encoder that {run['run_id']} was planned with")
         encoder = spec.build(MAIN, 0)
         assert encoder is not None
+        self._encoder = encoder
         config = run["config"]
         looks = {name: config[name] for name in ("image_size", "offsamples", "mesh_grid_m")}
         suite = FrankaKitchen(**looks)
@@ -107,6 +112,14 @@ class Viewer:
         """Return how far states [N, S] are from the goal's picture, [N]."""
         values = self._reward.value(as_images(self.env.render(states, self.camera)))
         return -values.double().cpu().numpy()
+
+    def pixels(self) -> int:
+        """Return how many pixels differ where the object alone is at its start and at its goal."""
+        qpos = np.tile(self.env.start_qpos(), (2, 1))
+        qpos[:, self.env.task.qpos_index] = self.env.task.start, self.env.task.goal
+        states = np.array([self.env.state(each) for each in qpos])
+        pictures = self._encoder.preprocess(as_images(self.env.render(states, self.camera))).int()
+        return int(((pictures[0] - pictures[1]).abs().amax(0) > _DIFFERENT).sum())
 
     def near_goal(self, place: float, number: int, rng: np.random.Generator) -> Floats:
         """Return how far the object at a place is with the arm near the goal's pose, [up to N]."""
@@ -136,6 +149,7 @@ def ask(viewer: Viewer, record: Record, states: Floats, *, poses: int, plans: in
     both = len(untouched) and len(solved)
     return Failure(
         f"{record.task} {record.camera} {record.seed}",
+        viewer.pixels(),
         float(start),
         float(end),
         float(viewer.distances(env.rollout(last, tried)[:, -1]).min()),

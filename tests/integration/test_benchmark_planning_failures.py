@@ -44,6 +44,7 @@ def test_an_unsolved_episode_is_asked_about(tmp_path):
     for name in ("start", "end", "best_plan", "untouched", "solved", "rise"):
         assert math.isfinite(episode[name])
         assert episode[name] > 0
+    assert 30 < episode["pixels"] < 32 * 32 / 2
     assert 0 <= episode["sees"] <= 1
     assert episode["way_steps"] > 10  # the door has not been touched in two steps
     assert episode["rise"] >= 1
