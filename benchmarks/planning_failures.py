@@ -19,6 +19,7 @@ Last line: JSON.
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,8 @@ from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, sample_plans, still_plan
 from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
-from vipl.evaluation.encoders import read_encoder
-from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.encoders import read_encoders
+from vipl.evaluation.evaluator import MAIN, Cell
 from vipl.evaluation.results import RECORDS_FILE, RUN_FILE, Record, read_records, read_states
 from vipl.evaluation.statistics import latest
 from vipl.rewards import GoalReward, as_images
@@ -82,19 +83,18 @@ class Viewer:
 
     Args:
         run: What `run.json` of the evaluation says.
-        task: Of the suite.
-        camera: Of the suite.
+        cell: Of it; its task and camera are meant.
 
     Raises:
         UserError: If the encoder is no longer there, or is another one.
     """
 
-    def __init__(self, run: dict[str, Any], task: str, camera: str) -> None:
-        source = run["encoder"]["source"].replace("{task}", task).replace("{camera}", camera)
-        spec = read_encoder(source)
-        known = run["encoder"]["sha256"] or run["encoder"]["sha256s"].get(source)
-        if spec.sha256 != known:
-            raise UserError(f"{source} is not the encoder that {run['run_id']} was planned with")
+    def __init__(self, run: dict[str, Any], cell: Cell) -> None:
+        spec = read_encoders(run["encoder"]["source"], [cell]).of(cell)
+        if spec.sha256 != (run["encoder"]["sha256"] or run["encoder"]["sha256s"][spec.source]):
+            raise UserError(
+                f"{spec.source} is not the encoder that {run['run_id']} was planned with"
+            )
         encoder = spec.build(MAIN, 0)
         assert encoder is not None
         self._encoder = encoder
@@ -102,10 +102,12 @@ class Viewer:
         looks = {name: config[name] for name in ("image_size", "offsamples", "mesh_grid_m")}
         suite = FrankaKitchen(**looks)
         suite.prepare()
-        self.env: KitchenEnv = suite.make_env(task)
-        self.goal = suite.goal(task, self.env).states[-1]
-        self.camera = camera
-        picture = self.env.render(self.goal[None], camera)
+        self.env: KitchenEnv = suite.make_env(cell.task)
+        self.goal = suite.goal(cell.task, self.env).states[-1]
+        assert cell.camera is not None
+        self.camera = cell.camera
+        self.planner = Planner(**config["planner"])
+        picture = self.env.render(self.goal[None], self.camera)
         self._reward = GoalReward(encoder, as_images(picture))
 
     def distances(self, states: Floats) -> Floats:
@@ -115,9 +117,7 @@ class Viewer:
 
     def pixels(self) -> int:
         """Return how many pixels differ where the object alone is at its start and at its goal."""
-        qpos = np.tile(self.env.start_qpos(), (2, 1))
-        qpos[:, self.env.task.qpos_index] = self.env.task.start, self.env.task.goal
-        states = np.array([self.env.state(each) for each in qpos])
+        (states,) = self.env.place_object(self.env.start_state()[None], np.array([0.0, 1.0]))
         pictures = self._encoder.preprocess(as_images(self.env.render(states, self.camera))).int()
         return int(((pictures[0] - pictures[1]).abs().amax(0) > _DIFFERENT).sum())
 
@@ -136,7 +136,7 @@ def ask(viewer: Viewer, record: Record, states: Floats, *, poses: int, plans: in
     untouched = viewer.near_goal(env.task.start, poses, rng)
     solved = viewer.near_goal(env.task.goal, poses, rng)
     last = env.state(env.qpos(states[-1]), env.qvel(states[-1]))
-    planner = Planner(samples=plans)
+    planner = replace(viewer.planner, samples=plans)
     tried = sample_plans(still_plan(planner, env.action_size), planner, rng)
     start, end = viewer.distances(np.stack([states[0], last]))
     steps = rise = lower_after = None
@@ -180,12 +180,15 @@ def failures(runs: Sequence[Path], *, poses: int, plans: int) -> Iterator[Failur
         run = json.loads((folder / RUN_FILE).read_text())
         if (run["suite"]["name"], run["protocol"]) != ("frankakitchen", "trajopt"):
             raise UserError(f"{folder} is no planning (protocol=trajopt) of the frankakitchen")
+        if run["config"]["goal_image"] is not None:
+            raise UserError(
+                f"{folder} was planned to a picture (goal_image), not to the suite's goal"
+            )
         for record in latest(read_records(folder / RECORDS_FILE)[0]):
             states = read_states(folder, record.cell)
             if record.variant != MAIN or states is None or record.metrics["success"]:
                 continue
-            assert record.camera is not None
-            viewer = Viewer(run, record.task, record.camera)
+            viewer = Viewer(run, record.cell)
             yield ask(viewer, record, states, poses=poses, plans=plans)
             viewer.env.close()
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.planning_failures import first_for_good
+from benchmarks.planning_failures import Viewer, first_for_good
 
 from vipl.cli import main
+from vipl.evaluation.encoders import read_encoder
+from vipl.evaluation.evaluator import MAIN, TRAJOPT, Cell
 from vipl.models import Encoder
 from vipl.models.checkpoint import save_encoder
 
@@ -55,6 +57,21 @@ def test_an_unsolved_episode_is_asked_about(tmp_path):
     changed = ask(run)
     assert changed.returncode == 1
     assert changed.stderr == f"error: {encoder} is not the encoder that planned was planned with\n"
+
+
+def test_pixels_are_also_those_of_what_follows_the_object(tmp_path):
+    """A knob turns few; the plate that it lights is most of what there is to see."""
+    torch.manual_seed(0)
+    encoder = tmp_path / "encoder"
+    save_encoder(Encoder("resnet10t", output_dim=8, image_size=96, central_fraction=1), encoder)
+    run = {
+        "run_id": "planned",
+        "encoder": {"source": str(encoder), "sha256": read_encoder(str(encoder)).sha256},
+        "config": {"image_size": 128, "offsamples": 0, "mesh_grid_m": 0.012, "planner": {}},
+    }
+    viewer = Viewer(run, Cell("knob1_on", "left_cam", 0, TRAJOPT, MAIN))
+    assert 60 < viewer.pixels() < 90
+    viewer.env.close()
 
 
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
