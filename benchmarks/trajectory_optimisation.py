@@ -6,9 +6,11 @@ plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard set
 Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs. `--third K`
 takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
 With `--rounds N` that is done again N times, half of the clips then beginning where the planner
-went the time before with the encoder of that task and camera. What is finished is kept, so it can
-be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round that are
-there are not made anew. `KEY=VALUE` changes keys of the training.
+went the time before with the encoder of that task and camera. With `--accumulate` a round adds
+fewer clips to those before it, and goes on from their encoder for 500 steps; all rounds but the
+last plan one episode each, of a seed that is not among those of the last. What is finished is kept,
+so it can be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round
+that are there are not made anew. `KEY=VALUE` changes keys of the training.
 
 The interval of the aggregate resamples the pairs of task and camera, each of which has one encoder:
 95%, percentile bootstrap.
@@ -16,12 +18,14 @@ The interval of the aggregate resamples the pairs of task and camera, each of wh
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +41,9 @@ from vipl_evaluators.frankakitchen.tasks import TASKS
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
 LOOK = ("--size", 128, "--mesh-grid-m", 0.012)
 SEEN = ("image_size=128", "mesh_grid_m=0.012")  # the same for `vipl eval`
+ONWARD = ("trainer.max_steps=500", "trainer.val_check_interval=500",
+          "model.optimizer.init_args.lr=1.0e-3")  # fmt: skip
+OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit
 SCORE = "planner.score=raw"  # the paper's: with `output_scale` 30 distances count steps
 
 
@@ -86,16 +93,34 @@ class Round:
         self.runs: dict[str, Path] = {}
         """Of `vipl eval`, by camera."""
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether clips are added to those of the round before, and training goes on."""
+        return bool(self.args.accumulate)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the planner: what an encoder learns from is not what it is measured by."""
+        if self.accumulates and self.number < self.args.rounds:
+            return [OWN_SEEDS + self.number]
+        seeds: list[int] = self.args.seeds
+        return seeds
+
     def run(self, pairs: Sequence[Pair]) -> list[Record]:
         """Do what is not done, and return the records of the episodes."""
+        self.generate_all(pairs)
         with ThreadPoolExecutor(self.args.jobs) as pool:
-            list(pool.map(self.generate, {self.states(pair): pair for pair in pairs}.values()))
             list(pool.map(self.train, pairs))
         records: list[Record] = []
         for camera in self.args.cameras:
             if tasks := [pair.task for pair in pairs if pair.camera == camera]:
                 records += self.plan(camera, tasks)
         return records
+
+    def generate_all(self, pairs: Sequence[Pair]) -> None:
+        """Make the clips of all pairs, as states: cameras share them at first."""
+        with ThreadPoolExecutor(self.args.jobs) as pool:
+            list(pool.map(self.generate, {self.states(pair): pair for pair in pairs}.values()))
 
     def states(self, pair: Pair) -> Path:
         """Return the folder of a pair's clips as states: at first, cameras share them."""
@@ -107,11 +132,16 @@ class Round:
         states = self.states(pair)
         if (states / "index.json").is_file():
             return
-        visited: list[object] = []
+        number, visited = self.args.clips, list[object]()
         if self.before is not None:
             visited = ["--visited", self.before.runs[pair.camera], "--seed", self.number]
+            if self.accumulates:
+                shutil.copytree(self.before.states(pair), states, dirs_exist_ok=True)
+                (states / "index.json").unlink()  # it is written last
+                first = self.args.clips + (self.number - 1) * self.args.new_clips
+                visited, number = [*visited, "--first", first], self.args.new_clips
         vipl(self.folder / "logs" / f"{states.name}.txt", "demos", "generate",
-             "--quality", "anywhere", "--number", self.args.clips, "--tasks", pair.task,
+             "--quality", "anywhere", "--number", number, "--tasks", pair.task,
              "--far", self.args.far, "--out", states, "--workers", 1, *visited)  # fmt: skip
 
     def train(self, pair: Pair) -> None:
@@ -120,13 +150,18 @@ class Round:
         if (run / "encoder").is_dir():
             return
         log, start = log.with_suffix(".txt"), time.perf_counter()
+        onward: list[str] = []
+        if self.before is not None and self.accumulates:
+            onward = [f"model.weights={self.before.folder / 'runs' / pair.name}", *ONWARD]
+            if not clips.is_dir():
+                shutil.copytree(self.before.folder / "clips" / pair.name, clips)
         vipl(log, "demos", "render", "--folder", self.states(pair),
              "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *LOOK,
              "--workers", 1, "--out", clips)  # fmt: skip
         rendered = time.perf_counter()
         vipl(log, "fit", "--config", FIT, f"data.manifest={clips / 'manifest.parquet'}",
              f"run_dir={run}", "threads=1", "data.num_workers=1", "ckpt_path=last",
-             *self.args.key)  # fmt: skip
+             *onward, *self.args.key)  # fmt: skip
         spent = (
             f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
         )
@@ -134,7 +169,7 @@ class Round:
 
     def plan(self, camera: str, tasks: Sequence[str]) -> list[Record]:
         """Plan with the encoders of a camera's tasks; return the records."""
-        args, seeds = self.args, [str(seed) for seed in self.args.seeds]
+        args, seeds = self.args, [str(seed) for seed in self.seeds]
         which = "all" if len(tasks) == len(TASKS) else "-".join(tasks)
         name = f"round{self.number}-{camera}-{which}-seeds-{'-'.join(seeds)}-samples-{args.samples}"
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
@@ -142,7 +177,7 @@ class Round:
              "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
              f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
              f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
-             "--workers", args.jobs)  # fmt: skip
+             "--workers", 1 if self.accumulates else args.jobs)  # fmt: skip
         self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
 
@@ -171,6 +206,25 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
     }
 
 
+def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> list[list[Record]]:
+    """Return the records of each round; where rounds accumulate, each pair goes its own way."""
+    Round(0, args, None).generate_all(pairs)
+
+    def go(some: Sequence[Pair]) -> list[list[Record]]:
+        current, records = None, []
+        for number in range(args.rounds + 1):
+            current = Round(number, args, current)
+            records.append(current.run(some))
+        return records
+
+    if not args.accumulate:
+        return go(pairs)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        of_pair = list(pool.map(lambda pair: go([pair]), pairs))
+    of_round = zip(*of_pair, strict=True)
+    return [list(chain.from_iterable(records)) for records in of_round]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("key", nargs="*", metavar="KEY=VALUE", help="of `vipl fit`")
@@ -188,6 +242,8 @@ def main() -> None:
     parser.add_argument("--far", type=float, default=0, help="their share with the arm far off (0)")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
+    parser.add_argument("--accumulate", action="store_true", help="rounds add to those before")
+    parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds")
     args = parser.parse_args()
     pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
     if args.third is not None:
@@ -197,10 +253,7 @@ def main() -> None:
         }
         pairs = [pair for pair in pairs if turn[pair.task] == pair.camera]
     results: dict[str, dict[str, Any]] = {}
-    current: Round | None = None
-    for number in range(args.rounds + 1):
-        current = Round(number, args, current)
-        records = current.run(pairs)
+    for number, records in enumerate(plan_rounds(pairs, args)):
         for variant in dict.fromkeys(record.variant for record in records):
             label = f"round {number}" if variant == MAIN else f"round {number}, {variant}"
             results[label] = result = summarise(r for r in records if r.variant == variant)

@@ -17,7 +17,7 @@ from vipl.curves import curve_metrics, distances_to_last
 from vipl.data.samples import Batch, HeldOutClip
 from vipl.data.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
-from vipl.models.checkpoint import CHECKPOINT_KEY
+from vipl.models.checkpoint import CHECKPOINT_KEY, start_from
 from vipl.models.encoder import Encoder
 from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.parallel import check_accumulation
@@ -65,6 +65,9 @@ class VIPModule(pl.LightningModule):
 
     Args:
         encoder: What is trained.
+        weights: Of an encoder to start from, in place of random ones: a run's folder, a file or a
+            name, as `load_encoder` takes it. It is to be the same network; the size of the images
+            may differ.
         objective: What is minimised: VIP (arXiv 2210.00030, equation 5), TCN, LSTD, or a class of
             your own.
         l1_weight: Of the embeddings' mean L1 norm.
@@ -80,6 +83,7 @@ class VIPModule(pl.LightningModule):
         self,
         encoder: Encoder,
         *,
+        weights: str | None = None,
         objective: Objective = _VIP,
         l1_weight: float = 0.001,
         l2_weight: float = 0.001,
@@ -89,6 +93,8 @@ class VIPModule(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if weights is not None:
+            start_from(encoder, weights)
         self.encoder = encoder
         self.objective = objective
         self.l1_weight = l1_weight

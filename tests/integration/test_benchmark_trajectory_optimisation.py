@@ -43,3 +43,29 @@ def test_rounds_go_on_from_each_other_and_nothing_is_done_twice(tmp_path):
     command = (tmp_path / "round1" / "logs" / "sdoor_open-left_cam.txt").read_text()
     assert "--visited" in command
     assert "round0-left_cam" in command
+
+
+def test_rounds_that_accumulate_add_clips_and_train_on(tmp_path):
+    short = ["--tasks", "sdoor_open", "--seeds", "0", "--new-clips", "2"]
+    results, shown = run(tmp_path, *short, "--rounds", "2", "--accumulate")
+    assert list(results) == ["round 0", "round 1", "round 2"]
+    name = "sdoor_open-left_cam"
+    states = [
+        {path.name: path.stat().st_mtime_ns for path in folder.glob("sdoor_open/*.npz")}
+        for folder in (
+            tmp_path / "round0" / "states" / "sdoor_open",
+            *(tmp_path / f"round{number}" / "states" / name for number in (1, 2)),
+        )
+    ]
+    assert [len(files) for files in states] == [4, 6, 8]
+    assert states[1].items() <= states[2].items()
+    weights = [
+        (tmp_path / place / "runs" / name / encoder / "model.safetensors").read_bytes()
+        for place, encoder in (("round1", "encoder"), ("round2", "encoder_initial"))
+    ]
+    assert weights[0] == weights[1]
+    log = (tmp_path / "round2" / "logs" / f"{name}.txt").read_text()
+    assert "round1-left_cam-sdoor_open-seeds-1001" in log  # not the seed that counts
+    shown_again = run(tmp_path, *short, "--rounds", "2", "--accumulate")[1]
+    assert "drawn in" in shown
+    assert "drawn in" not in shown_again

@@ -97,6 +97,23 @@ def test_a_run_leaves_what_it_promises(videos, config, tmp_path, tuples):
     assert (initial - exported).abs().max() > 1e-6
 
 
+def test_a_run_starts_from_the_encoder_of_another(videos, config, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert fit(config, videos / "m.parquet", first) == 0
+    assert fit(config, videos / "m.parquet", second, f"model.weights={first}") == 0
+    images = torch.zeros(1, 3, 50, 60, dtype=torch.uint8)
+    ended, began = (load_encoder(run).embed(images) for run in (first, second / "encoder_initial"))
+    assert torch.equal(ended, began)
+    assert not torch.equal(load_encoder(second).embed(images), began)
+    capsys.readouterr()
+    more = f"model.weights={first}", "model.encoder.output_dim=8"
+    assert fit(config, videos / "m.parquet", tmp_path / "third", *more) == 2
+    message = capsys.readouterr().err
+    assert "model.encoder has output_dim 8 and not 16" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_same_seed_gives_the_same_losses_whatever_the_workers(videos, config, tmp_path):
     losses = {}
     for name, more in {

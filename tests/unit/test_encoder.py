@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from vipl import load_encoder, save_encoder
 from vipl.errors import UserError
 from vipl.models import Encoder
+from vipl.models.checkpoint import start_from
 from vipl.rewards import as_images
 
 SMALL = {"backbone": "mobilenetv3_small_050", "output_dim": 16, "image_size": 64}
@@ -84,6 +85,25 @@ def test_saved_and_loaded_it_is_the_same(encoder, tmp_path):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     torch.testing.assert_close(loaded.embed(images()), encoder.embed(images()), rtol=0, atol=0)
     assert json.loads((tmp_path / "e" / "config.json").read_text())["backbone"] == SMALL["backbone"]
+
+
+def test_one_starts_from_the_weights_of_another_whatever_its_images_size(encoder, tmp_path):
+    save_encoder(encoder, tmp_path / "e")
+    same = Encoder(**{**encoder.config, "image_size": encoder.image_size + 32})
+    before = same.embed(images())
+    start_from(same, tmp_path / "e")
+    assert all(torch.equal(one, other) for one, other in zip(
+        encoder.state_dict().values(), same.state_dict().values(), strict=True
+    ))  # fmt: skip
+    assert not torch.equal(same.embed(images()), before)
+    assert all(weight.requires_grad for weight in same.parameters())
+
+
+def test_what_starts_from_another_network_is_told_in_what_it_differs(encoder, tmp_path):
+    save_encoder(encoder, tmp_path / "e")
+    other = Encoder(**{**encoder.config, "output_dim": 7, "output_scale": 30.0})
+    with pytest.raises(UserError, match=r"output_dim 7 and not \d+, output_scale 30.0 and not 1"):
+        start_from(other, tmp_path / "e")
 
 
 def test_timm_models_bring_their_own_preprocessing():

@@ -104,6 +104,7 @@ def write_clips(
     task_name: str,
     *,
     number: int,
+    first: int = 0,
     seed: int = 0,
     runs: Sequence[Path] = (),
     shares: Shares = SHARES,
@@ -118,6 +119,7 @@ def write_clips(
         out: Folder to write to; files of the same names are replaced.
         task_name: A key of `TASKS`.
         number: Of clips; one that 25 tries did not solve is left out.
+        first: NN of the first of them.
         seed: Of all that is random.
         runs: Folders of evaluations, in whose states half of the clips begin.
         shares: As `Anywhere` takes them.
@@ -140,7 +142,7 @@ def write_clips(
             tuple(runs),
             shares,
         )
-        for index in range(number)
+        for index in range(first, first + number)
     ]
     made = tried = 0
     for some in (jobs[:_FIRST], jobs[_FIRST:]):

@@ -60,6 +60,11 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--number", type=int, default=20, metavar="N", help="of --quality, a task (20)"
     )
     generate.add_argument(
+        "--first", type=int, metavar="N",
+        help="of --quality anywhere, the number in the name of the first: to add to those that are "
+        "there (0)",
+    )  # fmt: skip
+    generate.add_argument(
         "--seed", type=int, metavar="SEED", help="of --quality, of all that is random (0)"
     )
     generate.add_argument(
@@ -131,6 +136,7 @@ def _generate(args: argparse.Namespace) -> None:
             quality=args.quality,
             tasks=args.tasks,
             number=args.number,
+            first=args.first,
             seed=args.seed or 0,
             runs=args.visited or (),
             knocked=args.knocked,
@@ -140,7 +146,7 @@ def _generate(args: argparse.Namespace) -> None:
         return
     if args.seed is not None:
         raise UserError("--seed is of --quality: name one, what is planned has seeds of its own")
-    for name in ("visited", "knocked", "far"):
+    for name in ("first", "visited", "knocked", "far"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name} is of --quality anywhere: name that")
     from vipl_evaluators.frankakitchen.generate import generate_demonstrations

@@ -88,6 +88,7 @@ def write_trajectories(
     quality: str,
     tasks: Sequence[str] | None = None,
     number: int = 20,
+    first: int | None = None,
     seed: int = 0,
     runs: Sequence[Path] = (),
     knocked: float | None = None,
@@ -102,6 +103,8 @@ def write_trajectories(
             `vipl_evaluators.frankakitchen.anywhere` says.
         tasks: Names, or None for all twelve.
         number: Of trajectories a task.
+        first: For "anywhere": NN of the first of them, so that those that are there are added to;
+            None: 0.
         seed: Of all that is random.
         runs: Folders of evaluations, for "anywhere": half of the clips begin in states that they
             came by.
@@ -125,7 +128,10 @@ def write_trajectories(
     chosen = {
         name: share for name, share in (("knocked", knocked), ("far", far)) if share is not None
     }
-    for name in (*(["visited"] if runs else []), *chosen):
+    if first is not None and first < 0:
+        raise UserError(f"--first is {first}, expected 0 or more")
+    own = [name for name, given in (("visited", runs), ("first", first is not None)) if given]
+    for name in (*own, *chosen):
         if quality != ANYWHERE:
             raise UserError(f"--{name} is of --quality {ANYWHERE}, not of {quality}")
     for name, share in chosen.items():
@@ -141,6 +147,7 @@ def write_trajectories(
             out,
             task,
             number=number,
+            first=first or 0,
             seed=seed,
             runs=runs,
             shares=Shares(**chosen),

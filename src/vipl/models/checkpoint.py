@@ -29,6 +29,9 @@ CHECKPOINT_KEY = "vipl_encoder"
 
 _PREFIX = "encoder."
 
+_OF_THE_NETWORK = ("backbone", "output_dim", "output_scale", "mean", "std", "network_args")
+"""Keys of an encoder's configuration; where they differ, weights mean something else."""
+
 
 def save_encoder(encoder: Encoder, folder: str | Path) -> Path:
     """Write an encoder as `config.json` and `model.safetensors`; return the folder."""
@@ -83,6 +86,34 @@ def load_encoder(
     else:
         raise UserError(_no_such_source(text))
     return encoder.to(device).eval().requires_grad_(False)
+
+
+def start_from(encoder: Encoder, source: str | Path) -> None:
+    """Give an encoder the weights of another, which is to be the same network.
+
+    Args:
+        encoder: What is to be trained.
+        source: As `load_encoder` takes it. Its images may have another size.
+
+    Raises:
+        UserError: If there is no such encoder, or it is another network; it says in what.
+    """
+    found = load_encoder(source)
+    different = [
+        f"{name} {json.dumps(encoder.config[name])} and not {json.dumps(found.config[name])}"
+        for name in _OF_THE_NETWORK
+        if encoder.config[name] != found.config[name]
+    ]
+    if not different:
+        try:
+            encoder.load_state_dict(found.state_dict())
+        except RuntimeError as error:  # of networks whose weights depend on the images' size
+            different = [" ".join(str(error).split())[:300]]
+    if different:
+        raise UserError(
+            f"{source} is not the network that is to start from it: model.encoder has "
+            f"{', '.join(different)}"
+        )
 
 
 def _from_folder(folder: Path) -> Encoder:
