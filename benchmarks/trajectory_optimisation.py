@@ -7,7 +7,7 @@ Twelve tasks, three cameras and three seeds of the planner are the paper's 108 r
 takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
 With `--rounds N` that is done again N times, half of the clips then beginning where the planner
 went the time before with the encoder of that task and camera. With `--accumulate` a round adds
-fewer clips to those before it, and goes on from their encoder for 500 steps; all rounds but the
+fewer clips to those before it, and trains their encoder on for fewer steps; all rounds but the
 last plan one episode each, of a seed that is not among those of the last. What is finished is kept,
 so it can be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round
 that are there are not made anew. `KEY=VALUE` changes keys of the training.
@@ -41,8 +41,7 @@ from vipl_evaluators.frankakitchen.tasks import TASKS
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
 LOOK = ("--size", 128, "--mesh-grid-m", 0.012)
 SEEN = ("image_size=128", "mesh_grid_m=0.012")  # the same for `vipl eval`
-ONWARD = ("trainer.max_steps=500", "trainer.val_check_interval=500",
-          "model.optimizer.init_args.lr=1.0e-3")  # fmt: skip
+LATER_RATE = "model.optimizer.init_args.lr=1.0e-3"  # of rounds that train on
 OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit
 SCORE = "planner.score=raw"  # the paper's: with `output_scale` 30 distances count steps
 
@@ -94,17 +93,15 @@ class Round:
         """Of `vipl eval`, by camera."""
 
     @property
-    def accumulates(self) -> bool:
-        """Whether clips are added to those of the round before, and training goes on."""
-        return bool(self.args.accumulate)
+    def base(self) -> "Round | None":
+        """The round whose clips are added to, and whose encoder is trained on; None: neither."""
+        return self.before if self.args.accumulate else None
 
     @property
     def seeds(self) -> list[int]:
         """Of the planner: what an encoder learns from is not what it is measured by."""
-        if self.accumulates and self.number < self.args.rounds:
-            return [OWN_SEEDS + self.number]
-        seeds: list[int] = self.args.seeds
-        return seeds
+        learns_from = self.args.accumulate and self.number < self.args.rounds
+        return [OWN_SEEDS + self.number] if learns_from else list(self.args.seeds)
 
     def run(self, pairs: Sequence[Pair]) -> list[Record]:
         """Do what is not done, and return the records of the episodes."""
@@ -132,17 +129,18 @@ class Round:
         states = self.states(pair)
         if (states / "index.json").is_file():
             return
-        number, visited = self.args.clips, list[object]()
+        number: int = self.args.clips
+        more: list[object] = []
         if self.before is not None:
-            visited = ["--visited", self.before.runs[pair.camera], "--seed", self.number]
-            if self.accumulates:
-                shutil.copytree(self.before.states(pair), states, dirs_exist_ok=True)
-                (states / "index.json").unlink()  # it is written last
-                first = self.args.clips + (self.number - 1) * self.args.new_clips
-                visited, number = [*visited, "--first", first], self.args.new_clips
+            more += ["--visited", self.before.runs[pair.camera], "--seed", self.number]
+        if self.base is not None:
+            shutil.copytree(self.base.states(pair), states, dirs_exist_ok=True)
+            (states / "index.json").unlink()  # it is written last
+            more += ["--first", number + (self.number - 1) * self.args.new_clips]
+            number = self.args.new_clips
         vipl(self.folder / "logs" / f"{states.name}.txt", "demos", "generate",
              "--quality", "anywhere", "--number", number, "--tasks", pair.task,
-             "--far", self.args.far, "--out", states, "--workers", 1, *visited)  # fmt: skip
+             "--far", self.args.far, "--out", states, "--workers", 1, *more)  # fmt: skip
 
     def train(self, pair: Pair) -> None:
         """Render the clips of a task as a camera sees them, and train an encoder on them."""
@@ -151,10 +149,15 @@ class Round:
             return
         log, start = log.with_suffix(".txt"), time.perf_counter()
         onward: list[str] = []
-        if self.before is not None and self.accumulates:
-            onward = [f"model.weights={self.before.folder / 'runs' / pair.name}", *ONWARD]
-            if not clips.is_dir():
-                shutil.copytree(self.before.folder / "clips" / pair.name, clips)
+        if self.base is not None:
+            shutil.copytree(self.base.folder / "clips" / pair.name, clips, dirs_exist_ok=True)
+            steps = self.args.more_steps
+            onward = [
+                f"model.weights={self.base.folder / 'runs' / pair.name}",
+                f"trainer.max_steps={steps}",
+                f"trainer.val_check_interval={steps}",
+                LATER_RATE,
+            ]
         vipl(log, "demos", "render", "--folder", self.states(pair),
              "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *LOOK,
              "--workers", 1, "--out", clips)  # fmt: skip
@@ -177,7 +180,7 @@ class Round:
              "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
              f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
              f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
-             "--workers", 1 if self.accumulates else args.jobs)  # fmt: skip
+             "--workers", 1 if args.accumulate else args.jobs)  # fmt: skip
         self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
         return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
 
@@ -208,7 +211,6 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
 
 def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> list[list[Record]]:
     """Return the records of each round; where rounds accumulate, each pair goes its own way."""
-    Round(0, args, None).generate_all(pairs)
 
     def go(some: Sequence[Pair]) -> list[list[Record]]:
         current, records = None, []
@@ -219,6 +221,7 @@ def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> list[list[Re
 
     if not args.accumulate:
         return go(pairs)
+    Round(0, args, None).generate_all(pairs)  # which cameras share: not to be made by two at once
     with ThreadPoolExecutor(args.jobs) as pool:
         of_pair = list(pool.map(lambda pair: go([pair]), pairs))
     of_round = zip(*of_pair, strict=True)
@@ -244,6 +247,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     parser.add_argument("--accumulate", action="store_true", help="rounds add to those before")
     parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds")
+    parser.add_argument("--more-steps", type=int, default=500, help="that such a round trains on")
     args = parser.parse_args()
     pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
     if args.third is not None:

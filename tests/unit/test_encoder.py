@@ -106,6 +106,13 @@ def test_what_starts_from_another_network_is_told_in_what_it_differs(encoder, tm
         start_from(other, tmp_path / "e")
 
 
+def test_weights_that_depend_on_the_images_size_are_refused_at_another(tmp_path):
+    small = {"backbone": "vit_tiny_patch16_224", "output_dim": 0}
+    save_encoder(Encoder(**small, image_size=32), tmp_path / "e")
+    with pytest.raises(UserError, match=r"weights do not fit model.encoder: .*pos_embed"):
+        start_from(Encoder(**small, image_size=64), tmp_path / "e")
+
+
 def test_timm_models_bring_their_own_preprocessing():
     encoder = load_encoder("timm:vit_base_patch16_clip_224.openai?pretrained=false")
     assert encoder.config["mean"] == pytest.approx([0.48145466, 0.4578275, 0.40821073])

@@ -121,17 +121,19 @@ def write_trajectories(
         UserError: If a name is unknown, a number too small, a run without states, or a task was
             not solved; the trajectories of other tasks are listed all the same.
     """
-    for name, value, least in (("number", number, 1), ("seed", seed, 0), ("workers", workers, 1)):
+    for name, value, least in (
+        ("number", number, 1),
+        ("first", first or 0, 0),
+        ("seed", seed, 0),
+        ("workers", workers, 1),
+    ):
         if value < least:
             raise UserError(f"--{name} is {value}, expected {least} or more")
     choose("quality", [quality], (*QUALITIES, ANYWHERE))
     chosen = {
         name: share for name, share in (("knocked", knocked), ("far", far)) if share is not None
     }
-    if first is not None and first < 0:
-        raise UserError(f"--first is {first}, expected 0 or more")
-    own = [name for name, given in (("visited", runs), ("first", first is not None)) if given]
-    for name in (*own, *chosen):
+    for name in (*(["visited"] if runs else []), *([] if first is None else ["first"]), *chosen):
         if quality != ANYWHERE:
             raise UserError(f"--{name} is of --quality {ANYWHERE}, not of {quality}")
     for name, share in chosen.items():

@@ -104,16 +104,15 @@ def start_from(encoder: Encoder, source: str | Path) -> None:
         for name in _OF_THE_NETWORK
         if encoder.config[name] != found.config[name]
     ]
-    if not different:
-        try:
-            encoder.load_state_dict(found.state_dict())
-        except RuntimeError as error:  # of networks whose weights depend on the images' size
-            different = [" ".join(str(error).split())[:300]]
     if different:
         raise UserError(
             f"{source} is not the network that is to start from it: model.encoder has "
             f"{', '.join(different)}"
         )
+    try:
+        encoder.load_state_dict(found.state_dict())
+    except RuntimeError as error:  # of networks whose weights depend on the images' size
+        raise UserError(f"{source}: weights do not fit model.encoder: {_reason(error)}") from error
 
 
 def _from_folder(folder: Path) -> Encoder:
@@ -197,9 +196,14 @@ def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], source: Pat
         encoder = Encoder(**arguments)
         encoder.load_state_dict(weights)
     except (TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{source}: weights and configuration do not fit: {reason}") from error
+        raise UserError(
+            f"{source}: weights and configuration do not fit: {_reason(error)}"
+        ) from error
     return encoder
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _no_such_source(source: str) -> str:
