@@ -116,7 +116,7 @@ class FitCLI(LightningCLI):
         """
         self._set_up_processor()
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
-        super().instantiate_classes()
+        self._instantiate()
         _keep_gradients_once(self.trainer)
         check_trainer(
             self.trainer,
@@ -131,6 +131,14 @@ class FitCLI(LightningCLI):
         if self.found is not None:
             recipe = self.record()["recipe"]
             self.changes = check(self.found, recipe, accept_changes=self.config.accept_changes)
+
+    def _instantiate(self) -> None:
+        config = self.config
+        if self.found is not None:  # the encoder it started from may be gone, and is not needed
+            self.config = config.clone()
+            self.config.model.weights = None
+        super().instantiate_classes()
+        self.config = config
 
     def _set_up_processor(self) -> None:
         threads = self.config.threads

@@ -95,6 +95,17 @@ def test_a_longer_run_goes_on_from_a_finished_one(tiny_manifest, whole, tmp_path
     assert figures(run) == before
 
 
+def test_the_encoder_that_a_run_started_from_is_not_needed_again(tiny_manifest, whole, tmp_path):
+    begun = shutil.copytree(whole / "encoder", tmp_path / "begun")
+    start = f"model.weights={begun}"
+    assert fit(tiny_manifest, tmp_path / "run", start) == 0
+    run = tmp_path / "again"
+    assert fit(tiny_manifest, run, start, "trainer.max_steps=5") == 0
+    shutil.rmtree(begun)
+    assert fit(tiny_manifest, run, start, "ckpt_path=last") == 0
+    assert figures(run) == figures(tmp_path / "run")
+
+
 def test_a_stop_waits_for_all_batches_of_a_step(tiny_manifest, tmp_path):
     more = [
         "trainer.accumulate_grad_batches=2",
