@@ -7,10 +7,11 @@ Twelve tasks, three cameras and three seeds of the planner are the paper's 108 r
 takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
 With `--rounds N` that is done again N times, half of the clips then beginning where the planner
 went the time before with the encoder of that task and camera. With `--accumulate` a round adds
-fewer clips to those before it, and trains their encoder on for fewer steps; all rounds but the
-last plan one episode each, of a seed that is not among those of the last. What is finished is kept,
-so it can be stopped and called again, with more tasks, cameras, seeds or rounds; clips of a round
-that are there are not made anew. `KEY=VALUE` changes keys of the training.
+fewer clips to those before it, and trains their encoder on for fewer steps, until it solves two
+episodes of its own, whose seeds are not among `--seeds`, or N rounds are over; the last encoder
+alone is measured. What is finished is kept, so it can be stopped and called again, with more tasks,
+cameras, seeds or rounds; clips of a round that are there are not made anew. `KEY=VALUE` changes
+keys of the training.
 
 The interval of the aggregate resamples the pairs of task and camera, each of which has one encoder:
 95%, percentile bootstrap.
@@ -39,11 +40,10 @@ from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
-LOOK = ("--size", 128, "--mesh-grid-m", 0.012)
-SEEN = ("image_size=128", "mesh_grid_m=0.012")  # the same for `vipl eval`
+LOOK = ("--size", 128, "--mesh-grid-m", 0.012)  # as EVAL has it
 LATER_RATE = "model.optimizer.init_args.lr=1.0e-3"  # of rounds that train on
-OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit
-SCORE = "planner.score=raw"  # the paper's: with `output_scale` 30 distances count steps
+OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit, and from there on
+OWN_EPISODES = 2  # of a round: by one alone, encoders end that solve one in three others
 
 
 class Pair(NamedTuple):
@@ -97,21 +97,20 @@ class Round:
         """The round whose clips are added to, and whose encoder is trained on; None: neither."""
         return self.before if self.args.accumulate else None
 
-    @property
-    def seeds(self) -> list[int]:
-        """Of the planner: what an encoder learns from is not what it is measured by."""
-        learns_from = self.args.accumulate and self.number < self.args.rounds
-        return [OWN_SEEDS + self.number] if learns_from else list(self.args.seeds)
-
-    def run(self, pairs: Sequence[Pair]) -> list[Record]:
-        """Do what is not done, and return the records of the episodes."""
+    def make(self, pairs: Sequence[Pair]) -> None:
+        """Make the clips and encoders that are not there."""
         self.generate_all(pairs)
         with ThreadPoolExecutor(self.args.jobs) as pool:
             list(pool.map(self.train, pairs))
+
+    def plan(
+        self, pairs: Sequence[Pair], seeds: Sequence[int], controls: Sequence[str] = ()
+    ) -> list[Record]:
+        """Plan the episodes that have not been planned; return the records of all."""
         records: list[Record] = []
         for camera in self.args.cameras:
             if tasks := [pair.task for pair in pairs if pair.camera == camera]:
-                records += self.plan(camera, tasks)
+                records += self.plan_camera(camera, tasks, seeds, controls)
         return records
 
     def generate_all(self, pairs: Sequence[Pair]) -> None:
@@ -170,15 +169,19 @@ class Round:
         )
         print(f"round {self.number} {pair.name}: {spent}", flush=True)
 
-    def plan(self, camera: str, tasks: Sequence[str]) -> list[Record]:
+    def plan_camera(
+        self, camera: str, tasks: Sequence[str], seeds: Sequence[int], controls: Sequence[str]
+    ) -> list[Record]:
         """Plan with the encoders of a camera's tasks; return the records."""
-        args, seeds = self.args, [str(seed) for seed in self.seeds]
+        args, numbers = self.args, [str(seed) for seed in seeds]
         which = "all" if len(tasks) == len(TASKS) else "-".join(tasks)
-        name = f"round{self.number}-{camera}-{which}-seeds-{'-'.join(seeds)}-samples-{args.samples}"
+        name = (
+            f"round{self.number}-{camera}-{which}-seeds-{'-'.join(numbers)}-samples-{args.samples}"
+        )
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
              "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
-             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]", *SEEN, SCORE,
-             f"seeds=[{','.join(seeds)}]", f"controls=[{','.join(args.controls)}]",
+             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]",
+             f"seeds=[{','.join(numbers)}]", f"controls=[{','.join(controls)}]",
              f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
              "--workers", 1 if args.accumulate else args.jobs)  # fmt: skip
         self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
@@ -209,23 +212,35 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
     }
 
 
-def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> list[list[Record]]:
-    """Return the records of each round; where rounds accumulate, each pair goes its own way."""
+def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> dict[str, list[Record]]:
+    """Return the records of each round, of all pairs."""
+    current, records = None, {}
+    for number in range(args.rounds + 1):
+        current = Round(number, args, current)
+        current.make(pairs)
+        records[f"round {number}"] = current.plan(pairs, args.seeds, args.controls)
+    return records
 
-    def go(some: Sequence[Pair]) -> list[list[Record]]:
-        current, records = None, []
+
+def accumulate(pairs: Sequence[Pair], args: argparse.Namespace) -> dict[str, list[Record]]:
+    """Return the records of each pair's last encoder; each pair goes its own way to it."""
+
+    def go(pair: Pair) -> list[Record]:
+        current = None
         for number in range(args.rounds + 1):
             current = Round(number, args, current)
-            records.append(current.run(some))
-        return records
+            current.make([pair])
+            if number < args.rounds:
+                first = OWN_SEEDS + number * OWN_EPISODES
+                own = current.plan([pair], range(first, first + OWN_EPISODES))
+                if all(record.metrics["success"] for record in own):
+                    break
+        print(f"{pair.name}: {number} rounds", flush=True)
+        return current.plan([pair], args.seeds, args.controls)
 
-    if not args.accumulate:
-        return go(pairs)
     Round(0, args, None).generate_all(pairs)  # which cameras share: not to be made by two at once
     with ThreadPoolExecutor(args.jobs) as pool:
-        of_pair = list(pool.map(lambda pair: go([pair]), pairs))
-    of_round = zip(*of_pair, strict=True)
-    return [list(chain.from_iterable(records)) for records in of_round]
+        return {f"up to {args.rounds} rounds": list(chain.from_iterable(pool.map(go, pairs)))}
 
 
 def main() -> None:
@@ -242,7 +257,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32, help="that the planner tries a step")
     parser.add_argument("--steps", type=int, help="of an episode (100)")
     parser.add_argument("--clips", type=int, default=120, help="of a task, that begin anywhere")
-    parser.add_argument("--far", type=float, default=0, help="their share with the arm far off (0)")
+    parser.add_argument("--far", type=float, default=0.5, help="their share with the arm far off")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
     parser.add_argument("--accumulate", action="store_true", help="rounds add to those before")
@@ -257,9 +272,10 @@ def main() -> None:
         }
         pairs = [pair for pair in pairs if turn[pair.task] == pair.camera]
     results: dict[str, dict[str, Any]] = {}
-    for number, records in enumerate(plan_rounds(pairs, args)):
+    run = accumulate if args.accumulate else plan_rounds
+    for name, records in run(pairs, args).items():
         for variant in dict.fromkeys(record.variant for record in records):
-            label = f"round {number}" if variant == MAIN else f"round {number}, {variant}"
+            label = name if variant == MAIN else f"{name}, {variant}"
             results[label] = result = summarise(r for r in records if r.variant == variant)
             for pair, own in result["pairs"].items():
                 print(f"{label}: {pair} {own['solved']}/{own['episodes']}, {own['object_error']}")

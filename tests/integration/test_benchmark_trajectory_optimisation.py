@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from benchmarks import trajectory_optimisation as benchmark
+
+from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.results import Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("opengl")]
 
@@ -48,8 +53,9 @@ def test_rounds_go_on_from_each_other_and_nothing_is_done_twice(tmp_path):
 def test_rounds_that_accumulate_add_clips_and_train_on(tmp_path):
     short = ["--tasks", "sdoor_open", "--seeds", "0", "--new-clips", "2"]
     results, shown = run(tmp_path, *short, "--rounds", "2", "--accumulate")
-    assert list(results) == ["round 0", "round 1", "round 2"]
     name = "sdoor_open-left_cam"
+    assert results["up to 2 rounds"]["pairs"][name]["episodes"] == 1
+    assert f"{name}: 2 rounds" in shown
     states = [
         {path.name: path.stat().st_mtime_ns for path in folder.glob("sdoor_open/*.npz")}
         for folder in (
@@ -65,7 +71,33 @@ def test_rounds_that_accumulate_add_clips_and_train_on(tmp_path):
     ]
     assert weights[0] == weights[1]
     log = (tmp_path / "round2" / "logs" / f"{name}.txt").read_text()
-    assert "round1-left_cam-sdoor_open-seeds-1001" in log  # not the seed that counts
+    assert "round1-left_cam-sdoor_open-seeds-1002-1003" in log  # not the seeds that count
     shown_again = run(tmp_path, *short, "--rounds", "2", "--accumulate")[1]
     assert "drawn in" in shown
     assert "drawn in" not in shown_again
+
+
+def test_rounds_that_accumulate_end_once_the_encoder_solves_episodes_of_its_own(monkeypatch):
+    made, planned = [], []
+
+    class Solving(benchmark.Round):
+        def make(self, pairs):
+            made.append(self.number)
+
+        def generate_all(self, pairs):
+            pass
+
+        def plan(self, pairs, seeds, controls=()):
+            planned.append((self.number, list(seeds), list(controls)))
+            solved = {1000: 1.0, 1001: 0.0}  # one of two does not do
+            return [
+                Record(*pairs[0], seed, "trajopt", MAIN, "", {"success": solved.get(seed, 1.0)})
+                for seed in seeds
+            ]
+
+    monkeypatch.setattr(benchmark, "Round", Solving)
+    args = Namespace(rounds=3, jobs=1, seeds=[0, 1], controls=["oracle"], out=Path())
+    records = benchmark.accumulate([benchmark.Pair("sdoor_open", "left_cam")], args)
+    assert made == [0, 1]
+    assert planned == [(0, [1000, 1001], []), (1, [1002, 1003], []), (1, [0, 1], ["oracle"])]
+    assert [record.seed for record in records["up to 3 rounds"]] == [0, 1]
