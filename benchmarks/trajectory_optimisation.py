@@ -43,7 +43,7 @@ FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
 LOOK = ("--size", 128, "--mesh-grid-m", 0.012)  # as EVAL has it
 LATER_RATE = "model.optimizer.init_args.lr=1.0e-3"  # of rounds that train on
 OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit, and from there on
-OWN_EPISODES = 2  # of a round: by one alone, encoders end that solve one in three others
+OWN_EPISODES = 2  # of a round
 
 
 class Pair(NamedTuple):
