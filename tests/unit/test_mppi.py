@@ -21,6 +21,7 @@ from vipl.control.mppi import (
     improve,
     next_mean,
     plan_weights,
+    sample_plans,
     still_plan,
 )
 from vipl.errors import UserError
@@ -182,6 +183,36 @@ def test_the_score_sees_clipped_plans() -> None:
     assert [plans.shape for plans in seen] == [(50, 4, 3)] * 2
     assert all(np.abs(plans).max() == 1 for plans in seen)
     np.testing.assert_allclose(mean, seen[1].mean(axis=0))
+
+
+def test_the_mean_among_the_samples() -> None:
+    plain = Planner(samples=6, horizon_steps=5)
+    keeping = Planner(samples=6, horizon_steps=5, keep_mean=True)
+    mean = np.random.default_rng(1).uniform(-1, 1, (5, 2))
+    one, other = (sample_plans(mean, p, np.random.default_rng(2)) for p in (plain, keeping))
+    np.testing.assert_array_equal(other[0], mean)
+    np.testing.assert_array_equal(other[1:], one[1:])
+    assert not np.array_equal(one[0], mean)
+
+
+def test_a_plan_that_is_kept_ends_no_worse() -> None:
+    """At the goal every noisy plan is worse: the best by far is to stay."""
+
+    def score(plans: Floats) -> Floats:
+        return -np.abs(plans).sum(axis=(1, 2))
+
+    def moved(*, keep_mean: bool) -> float:
+        planner = Planner(samples=8, horizon_steps=4, temperature=50, keep_mean=keep_mean)
+        rng = np.random.default_rng(0)
+        return float(np.abs(improve(still_plan(planner, 2), score, planner, rng)).max())
+
+    assert moved(keep_mean=True) < 1e-6
+    assert moved(keep_mean=False) > 0.1
+
+
+def test_the_mean_alone_is_no_choice() -> None:
+    with pytest.raises(UserError, match=r"planner\.keep_mean .* expected planner\.samples above 1"):
+        Planner(samples=1, keep_mean=True)
 
 
 @pytest.mark.parametrize("noise_filter", [(0.25, 0.8), (1.0, 0.0), (0.5, -0.5)])

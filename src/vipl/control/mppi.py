@@ -39,6 +39,8 @@ class Planner:
         warm_start: Start from the last plan, shifted by a step; else from no motion.
         score: "raw": as it is (the paper's). "normalised": divided by its standard deviation
             over the samples, so that one temperature suits encoders of any scale.
+        keep_mean: The plan sampled around is itself one of the samples, so that it is weighed
+            as it is, without noise.
 
     Raises:
         UserError: If a number is out of range.
@@ -52,6 +54,7 @@ class Planner:
     noise_filter: tuple[float, float] = (0.25, 0.8)
     warm_start: bool = True
     score: ScoreMode = "raw"
+    keep_mean: bool = False
 
     def __post_init__(self) -> None:
         for name in ("samples", "horizon_steps", "iterations"):
@@ -64,6 +67,8 @@ class Planner:
             raise UserError(f"planner.noise_filter is {self.noise_filter}, expected two numbers")
         if self.score not in get_args(ScoreMode):
             raise UserError(f"planner.score is {self.score!r}, expected raw or normalised")
+        if self.keep_mean and self.samples == 1:
+            raise UserError("planner.keep_mean leaves no other plan, expected planner.samples above 1")
 
 
 def still_plan(planner: Planner, action_size: int) -> Floats:
@@ -96,7 +101,10 @@ def improve(mean: Floats, score: Score, planner: Planner, rng: np.random.Generat
 
 def sample_plans(mean: Floats, planner: Planner, rng: np.random.Generator) -> Floats:
     """Return plans [N, H, A] around one [H, A], within [-1, 1]."""
-    return np.clip(mean + filtered_noise(rng, planner, mean.shape[1]), -1, 1)
+    noise = filtered_noise(rng, planner, mean.shape[1])
+    if planner.keep_mean:
+        noise[0] = 0
+    return np.clip(mean + noise, -1, 1)
 
 
 def next_mean(plan: Floats, planner: Planner) -> Floats:
