@@ -211,7 +211,7 @@ def test_a_plan_that_is_kept_ends_no_worse() -> None:
 
 
 def test_the_mean_alone_is_no_choice() -> None:
-    with pytest.raises(UserError, match=r"planner\.keep_mean .* expected planner\.samples above 1"):
+    with pytest.raises(UserError, match=r"planner\.samples is 1, expected 2 or more"):
         Planner(samples=1, keep_mean=True)
 
 

@@ -68,7 +68,7 @@ class Planner:
         if self.score not in get_args(ScoreMode):
             raise UserError(f"planner.score is {self.score!r}, expected raw or normalised")
         if self.keep_mean and self.samples == 1:
-            raise UserError("planner.keep_mean leaves no other plan, expected planner.samples above 1")
+            raise UserError("planner.samples is 1, expected 2 or more with planner.keep_mean")
 
 
 def still_plan(planner: Planner, action_size: int) -> Floats:
