@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.machine import machine
+from vipl.config import compose
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import RECORDS_FILE, Record, read_records
 from vipl.evaluation.statistics import bootstrap_mean, latest
@@ -40,7 +41,6 @@ from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
-LOOK = ("--size", 128, "--mesh-grid-m", 0.012)  # as EVAL has it
 LATER_RATE = "model.optimizer.init_args.lr=1.0e-3"  # of rounds that train on
 OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit, and from there on
 OWN_EPISODES = 2  # of a round
@@ -73,6 +73,12 @@ def vipl(log: Path, *arguments: object) -> None:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise SystemExit(f"a command failed with status {done.returncode}: see the end of {log}")
+
+
+def look() -> tuple[object, ...]:
+    """Return the options with which `vipl demos render` draws what EVAL will plan in."""
+    config = compose([EVAL], [])
+    return "--size", config["image_size"], "--mesh-grid-m", config["mesh_grid_m"]
 
 
 class Round:
@@ -158,7 +164,7 @@ class Round:
                 LATER_RATE,
             ]
         vipl(log, "demos", "render", "--folder", self.states(pair),
-             "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *LOOK,
+             "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *look(),
              "--workers", 1, "--out", clips)  # fmt: skip
         rendered = time.perf_counter()
         vipl(log, "fit", "--config", FIT, f"data.manifest={clips / 'manifest.parquet'}",
