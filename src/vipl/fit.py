@@ -2,11 +2,8 @@
 
 import json
 import logging
-import shutil
 import warnings
 from argparse import ArgumentError
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +15,21 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.utilities import rank_zero_only
 
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
-from vipl.files import LOCK_NAME, clear_temporaries, locked, write_atomically
+from vipl.files import write_atomically
 from vipl.module import VIPModule
 from vipl.parallel import TimmSyncBatchNorm, check_trainer
 from vipl.resume.files import LAST, AtomicCheckpointIO, Found, find, folder_of
 from vipl.resume.keeper import CheckpointSettings, Keeper
 from vipl.resume.metrics_file import MetricsFile
 from vipl.resume.recipe import Record, check, note_on_processes, recipe_of
+from vipl.resume.run_folder import CONFIG_FILE, claimed
 
-_CONFIG = "config.yaml"
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
     "log_every_n_steps": 10,
@@ -205,7 +201,7 @@ class FitCLI(LightningCLI):
         # These are about one launch of the run, not about the run.
         config.ckpt_path, config.overwrite, config.accept_changes = None, False, False
         text = self.parser.dump(config, skip_none=False)
-        write_atomically(self.run_dir / _CONFIG, lambda path: path.write_text(text))
+        write_atomically(self.run_dir / CONFIG_FILE, lambda path: path.write_text(text))
 
     def describe(self) -> str:
         """Return one line on what is trained on what, and lines on what it goes on from."""
@@ -256,45 +252,6 @@ def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-@contextmanager
-def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
-    """Make a run's folder and hold it against other runs.
-
-    Args:
-        run_dir: The folder.
-        overwrite: Delete the run that it holds.
-        resume: Go on with the run that it holds.
-
-    Raises:
-        UserError: If another process writes there, or it holds something and neither is asked.
-    """
-    if getattr(rank_zero_only, "rank", 0) != 0:
-        yield
-        return
-    refusal = f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
-    with locked(run_dir, refusal):
-        if not resume:
-            _clear(run_dir, overwrite=overwrite)
-        for folder in (run_dir, *filter(Path.is_dir, run_dir.iterdir())):
-            clear_temporaries(folder)
-        yield
-
-
-def _clear(run_dir: Path, *, overwrite: bool) -> None:
-    content = [entry for entry in run_dir.iterdir() if entry.name != LOCK_NAME]
-    if not content:
-        return
-    if not (run_dir / _CONFIG).is_file():
-        raise UserError(f"{run_dir} holds files that are not a run's: choose another by run_dir=…")
-    if not overwrite:
-        raise UserError(
-            f"{run_dir} holds a run already: choose another folder by run_dir=…, replace it by "
-            f"overwrite=true, or go on with it by ckpt_path={LAST}"
-        )
-    for entry in content:
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def describe(module: VIPModule, data: VideoDataModule) -> str:
