@@ -21,7 +21,6 @@ from vipl.control.mppi import (
     improve,
     next_mean,
     plan_weights,
-    sample_plans,
     still_plan,
 )
 from vipl.errors import UserError
@@ -183,53 +182,6 @@ def test_the_score_sees_clipped_plans() -> None:
     assert [plans.shape for plans in seen] == [(50, 4, 3)] * 2
     assert all(np.abs(plans).max() == 1 for plans in seen)
     np.testing.assert_allclose(mean, seen[1].mean(axis=0))
-
-
-def test_the_mean_among_the_samples() -> None:
-    plain = Planner(samples=6, horizon_steps=5)
-    keeping = Planner(samples=6, horizon_steps=5, keep_within=1)
-    mean = np.random.default_rng(1).uniform(-1, 1, (5, 2))
-    one, other = (sample_plans(mean, p, np.random.default_rng(2)) for p in (plain, keeping))
-    np.testing.assert_array_equal(other[0], mean)
-    np.testing.assert_array_equal(other[1:], one[1:])
-    assert not np.array_equal(one[0], mean)
-
-
-def test_a_plan_is_kept_near_the_goal_alone() -> None:
-    """Where all noise makes it worse the best is to stay: at the goal, but not on level ground."""
-
-    def moved(distance: float, *, keep_within: float | None) -> float:
-        def score(plans: Floats) -> Floats:
-            return -distance - np.abs(plans).sum(axis=(1, 2))
-
-        planner = Planner(samples=8, horizon_steps=4, temperature=50, keep_within=keep_within)
-        rng = np.random.default_rng(0)
-        return float(np.abs(improve(still_plan(planner, 2), score, planner, rng)).max())
-
-    assert moved(2, keep_within=3) < 1e-6
-    for distance, keep_within in ((4, 3), (2, None)):
-        assert moved(distance, keep_within=keep_within) > 0.1
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_a_mean_too_far_off_is_left_out(score: Literal["raw", "normalised"]) -> None:
-    scores = np.array([-4.0, -5.0, -6.0])
-    planner = Planner(samples=3, score=score, keep_within=3)
-    others = plan_weights(scores[1:], replace(planner, keep_within=None))
-    np.testing.assert_allclose(plan_weights(scores, planner), [0, *others])
-    every = plan_weights(scores, replace(planner, keep_within=None))
-    np.testing.assert_allclose(plan_weights(scores, replace(planner, keep_within=4)), every)
-
-
-@pytest.mark.parametrize("keep_within", [0.0, -1.0, float("nan")])
-def test_a_distance_to_keep_within_is_above_zero(keep_within: float) -> None:
-    with pytest.raises(UserError, match=rf"planner\.keep_within is {keep_within}, expected above"):
-        Planner(keep_within=keep_within)
-
-
-def test_the_mean_alone_is_no_choice() -> None:
-    with pytest.raises(UserError, match=r"planner\.samples is 1, expected 2 or more"):
-        Planner(samples=1, keep_within=1)
 
 
 @pytest.mark.parametrize("noise_filter", [(0.25, 0.8), (1.0, 0.0), (0.5, -0.5)])

@@ -39,10 +39,6 @@ class Planner:
         warm_start: Start from the last plan, shifted by a step; else from no motion.
         score: "raw": as it is (the paper's). "normalised": divided by its standard deviation
             over the samples, so that one temperature suits encoders of any scale.
-        keep_within: The plan sampled around is itself one of the samples, without noise, where
-            its score is at least minus this: where it ends within this distance of the goal, in
-            the encoder's units, so that it can be kept as it is there. None: nowhere (the
-            paper's).
 
     Raises:
         UserError: If a number is out of range.
@@ -56,7 +52,6 @@ class Planner:
     noise_filter: tuple[float, float] = (0.25, 0.8)
     warm_start: bool = True
     score: ScoreMode = "raw"
-    keep_within: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("samples", "horizon_steps", "iterations"):
@@ -69,11 +64,6 @@ class Planner:
             raise UserError(f"planner.noise_filter is {self.noise_filter}, expected two numbers")
         if self.score not in get_args(ScoreMode):
             raise UserError(f"planner.score is {self.score!r}, expected raw or normalised")
-        if self.keep_within is not None:
-            if not self.keep_within > 0:
-                raise UserError(f"planner.keep_within is {self.keep_within}, expected above 0")
-            if self.samples == 1:
-                raise UserError("planner.samples is 1, expected 2 or more with planner.keep_within")
 
 
 def still_plan(planner: Planner, action_size: int) -> Floats:
@@ -105,11 +95,8 @@ def improve(mean: Floats, score: Score, planner: Planner, rng: np.random.Generat
 
 
 def sample_plans(mean: Floats, planner: Planner, rng: np.random.Generator) -> Floats:
-    """Return plans [N, H, A] around one [H, A], within [-1, 1]; the first may be that itself."""
-    noise = filtered_noise(rng, planner, mean.shape[1])
-    if planner.keep_within is not None:
-        noise[0] = 0
-    return np.clip(mean + noise, -1, 1)
+    """Return plans [N, H, A] around one [H, A], within [-1, 1]."""
+    return np.clip(mean + filtered_noise(rng, planner, mean.shape[1]), -1, 1)
 
 
 def next_mean(plan: Floats, planner: Planner) -> Floats:
@@ -133,13 +120,9 @@ def filtered_noise(rng: np.random.Generator, planner: Planner, action_size: int)
 
 
 def plan_weights(scores: Floats, planner: Planner) -> Floats:
-    """Return each plan's weight: float64 [N], they add up to 1.
-
-    The first is 0 where `keep_within` makes it the plan sampled around, and it ends farther off.
-    """
-    first = 0 if planner.keep_within is None or scores[0] >= -planner.keep_within else 1
-    advantages = scores[first:] - scores[first:].max()
+    """Return each plan's weight: float64 [N], they add up to 1."""
+    advantages = scores - scores.max()
     if planner.score == "normalised":
-        advantages = advantages / (advantages.std() + _SPREAD_FLOOR)
+        advantages = advantages / (scores.std() + _SPREAD_FLOOR)
     weights = np.exp(planner.temperature * advantages)
-    return np.concatenate([np.zeros(first), weights / weights.sum()])
+    return np.asarray(weights / weights.sum())

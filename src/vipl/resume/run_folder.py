@@ -1,0 +1,54 @@
+"""The folder of a run: held by one process, and never overwritten unasked."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from vipl.errors import UserError
+from vipl.files import LOCK_NAME, clear_temporaries, locked
+from vipl.resume.files import LAST
+
+CONFIG_FILE = "config.yaml"
+"""Of the composed configuration: a folder that has it is a run's."""
+
+
+@contextmanager
+def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Make a run's folder and hold it against other runs.
+
+    Args:
+        run_dir: The folder.
+        overwrite: Delete the run that it holds.
+        resume: Go on with the run that it holds.
+
+    Raises:
+        UserError: If another process writes there, or it holds something and neither is asked.
+    """
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        yield
+        return
+    refusal = f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
+    with locked(run_dir, refusal):
+        if not resume:
+            _clear(run_dir, overwrite=overwrite)
+        for folder in (run_dir, *filter(Path.is_dir, run_dir.iterdir())):
+            clear_temporaries(folder)
+        yield
+
+
+def _clear(run_dir: Path, *, overwrite: bool) -> None:
+    content = [entry for entry in run_dir.iterdir() if entry.name != LOCK_NAME]
+    if not content:
+        return
+    if not (run_dir / CONFIG_FILE).is_file():
+        raise UserError(f"{run_dir} holds files that are not a run's: choose another by run_dir=…")
+    if not overwrite:
+        raise UserError(
+            f"{run_dir} holds a run already: choose another folder by run_dir=…, replace it by "
+            f"overwrite=true, or go on with it by ckpt_path={LAST}"
+        )
+    for entry in content:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
