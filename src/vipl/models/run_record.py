@@ -10,8 +10,7 @@ from vipl.data.manifest import read_manifest
 from vipl.errors import UserError
 from vipl.resume.files import LAST, find
 from vipl.resume.recipe import MANIFEST_HASH, Recipe
-
-_CONFIG = "config.yaml"
+from vipl.resume.run_folder import CONFIG_FILE
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def read_run(source: str | Path) -> RunRecord | None:
         folder, wanted = path.absolute().parent.parent, str(path)
     else:
         folder, wanted = (path.parent if path.name == "encoder" else path), LAST
-    if not (folder / _CONFIG).is_file():
+    if not (folder / CONFIG_FILE).is_file():
         return None
     found = find(wanted, folder)
     if found is None:
@@ -68,7 +67,7 @@ def read_run(source: str | Path) -> RunRecord | None:
     recipe: Recipe = dict(found.record["recipe"]) if found.record else {}
     digest = recipe.pop(MANIFEST_HASH, None)
     sha256 = digest if isinstance(digest, str) else None
-    return RunRecord(found.step, recipe, sha256, _clips(folder / _CONFIG, sha256))
+    return RunRecord(found.step, recipe, sha256, _clips(folder / CONFIG_FILE, sha256))
 
 
 def _clips(config: Path, sha256: str | None) -> Clips | None:

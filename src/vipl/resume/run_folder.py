@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytorch_lightning.utilities import rank_zero_only
+from lightning_fabric.utilities import rank_zero_only
 
 from vipl.errors import UserError
 from vipl.files import LOCK_NAME, clear_temporaries, locked
