@@ -111,6 +111,17 @@ def test_data_may_be_made_of_what_encoders_did(file):
         read(file, overrides[0].replace("curves-one", "curves-again"), overrides[1])
 
 
+def test_a_training_may_go_on_from_another_of_its_seed(file, tmp_path):
+    weights = "${out}/encoders/one/seed{seed}"
+    onward = f"{{configs: [a.yaml], set: {{model: {{weights: '{weights}'}}}}}}"
+    steps = read(file, f"encoders.onward={{label: Onward, train: {onward}}}")
+    chosen = choose_steps(steps, ["train/onward/seed5"])
+    assert [step.name for step in chosen] == [
+        "prepare/clips", "train/one/seed5", "train/onward/seed5",
+    ]  # fmt: skip
+    assert f"model.weights={tmp_path}/out/encoders/one/seed5" in chosen[-1].arguments
+
+
 def test_settings_become_arguments():
     nested = {"a": {"b": 1.5, "c": None}, "d": [1, "x"], "e": "text", "f": {}, "g": True}
     expected = ["a.b=1.5", "a.c=null", 'd=[1, "x"]', "e=text", "f={}", "g=true"]

@@ -16,6 +16,7 @@ from vipl.names import choose
 from vipl.study.description import EncoderEntry, EvaluationEntry, Study
 
 PREPARE, TRAIN, EVALUATE = "prepare", "train", "evaluate"
+SEED = "{seed}"  # in a training's settings: its own
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def everything_before(step: Step) -> Iterable[Step]:
 def _training(out: Path, name: str, encoder: EncoderEntry, seed: int) -> Step:
     assert encoder.train is not None
     output = out / "encoders" / name / f"seed{seed}"
-    arguments = ["fit", *_configs(encoder.train.configs), *to_overrides(encoder.train.set)]
+    overrides = [word.replace(SEED, str(seed)) for word in to_overrides(encoder.train.set)]
+    arguments = ["fit", *_configs(encoder.train.configs), *overrides]
     arguments += [f"seed_everything={seed}", f"run_dir={output}", "ckpt_path=last"]
     return Step(f"{TRAIN}/{name}/seed{seed}", tuple(arguments), output, seed=seed)
 
