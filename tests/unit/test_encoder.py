@@ -176,6 +176,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path, encoder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"backbone": "mobilenetv3_small_050", "network_args": {"channels": [24, 48]}},
+            r"does not take its network_args \(.*'channels'\).*network_args=null leaves them out",
+        ),
         ({"backbone": "resnet10x"}, "timm has no model 'resnet10x': did you mean resnet10"),
         ({"image_size": 0}, "image_size is 0"),
         ({"output_dim": -1}, "output_dim is -1"),

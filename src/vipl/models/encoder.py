@@ -195,7 +195,10 @@ def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) ->
     try:
         network: nn.Module = timm.create_model(name, **{**extra, **arguments})
     except TypeError as error:
-        raise UserError(f"{name} does not take its network_args: {_first_line(error)}") from error
+        raise UserError(
+            f"{name} does not take its network_args ({_first_line(error)}): if they are another "
+            "network's, network_args=null leaves them out"
+        ) from error
     except (OSError, RuntimeError) as error:
         if not arguments["pretrained"]:
             raise
