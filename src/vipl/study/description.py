@@ -19,7 +19,7 @@ class Training:
 
     Attributes:
         configs: YAML files, in their order.
-        set: Keys that differ from them, nested as there; "{seed}" in a value is the training's seed.
+        set: Keys that differ from them, nested as there; "{seed}" in a value is the training's.
     """
 
     configs: list[str]
