@@ -530,7 +530,7 @@ def test_a_folder_that_is_no_evaluation(tmp_path):
 
 def test_how_numbers_read():
     assert [percent(v) for v in (0, 0.001, 0.344, 0.996, 1)] == ["0%", "<1%", "34%", ">99%", "100%"]
-    values = (0, 0.0699, 1.5, 12.34, 256.1, 12345.6, -2.5, 1e-5, 3e7)
+    values = (0, 0.0699, 1.5, 12.34, 256.1, 12345.6, -2.5, 1e-5, -3e-13, 3e7)
     expected = [
         "0",
         "0.070",
@@ -540,6 +540,7 @@ def test_how_numbers_read():
         "12,346",
         f"{MINUS}2.50",
         f"1e{MINUS}05",
+        "0.000",
         "3e+07",
     ]
     assert [number(v) for v in values] == expected

@@ -274,6 +274,8 @@ def number(value: float) -> str:
     size = abs(value)
     if size == 0:
         return "0"
+    if size < 1e-6:  # what solvers leave: no figure of its own
+        return "0.000"
     if size < 0.001 or size >= 1e6:
         text = f"{value:.3g}"
     else:
