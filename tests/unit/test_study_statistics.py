@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from vipl.evaluation.statistics import Interval
+from vipl.study.findings import Figure
 from vipl.study.statistics import difference, mean, paired
 
 
@@ -91,3 +93,13 @@ def test_samples_that_one_lacks_are_left_out_of_both():
 def test_equal_tables_give_equal_intervals():
     table = np.random.default_rng(3).normal(size=(3, 9))
     assert mean(table, binary=False) == mean(table.copy(), binary=False)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "samples", "low", "expected"),
+    [(3, 12, 0.1, True), (6, 1, 0.1, True), (3, 12, -0.1, False), (3, 5, 0.1, False)],
+)
+def test_few_values_tell_nothing_apart(trainings, samples, low, expected):
+    apart = Interval(0.5, low, 0.9, trainings * samples)
+    figure = Figure("vip", apart, apart, trainings, samples, trainings * samples)
+    assert figure.told_apart is expected

@@ -21,6 +21,9 @@ from vipl.study.description import EvaluationEntry, Study
 from vipl.study.statistics import Table, difference, mean, paired
 from vipl.study.steps import EvaluationStep, Step
 
+FEWEST = 6
+"""Values that a resampled interval needs: of five, all have one sign by chance once in 16."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -44,10 +47,11 @@ class Figure:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the interval of the difference leaves out 0."""
+        """Whether the difference leaves out 0, and is of enough values to say so."""
         one = self.difference
         return (
-            one is not None
+            max(self.trainings, self.samples) >= FEWEST
+            and one is not None
             and one.low is not None
             and one.high is not None
             and (one.low > 0 or one.high < 0)

@@ -15,7 +15,7 @@ from vipl.evaluation.report_plots import Plot, Shape, bar, budget_axis, dot, lin
 from vipl.evaluation.report_success import Mark, Rows, TaskRow
 from vipl.files import write_csv
 from vipl.study.description import Study
-from vipl.study.findings import Evaluated, Figure, read_findings
+from vipl.study.findings import FEWEST, Evaluated, Figure, read_findings
 from vipl.study.runner import StepRecord, in_words, is_done, read_record
 from vipl.study.steps import EVALUATE, Step
 
@@ -93,6 +93,7 @@ def render_study(
         study=study,
         command=command,
         baseline=study.encoders[study.baseline].label,
+        fewest=FEWEST,
         done=done,
         total=len(steps),
         took=in_words(seconds),
