@@ -9,9 +9,9 @@ from tests import media
 
 from vipl.cli import main
 from vipl.data.augment import crop_and_resize
-from vipl.data.manifest import Clip, read_manifest, write_manifest
+from vipl.data.manifest import read_manifest
 from vipl.data.samples import MAX_ATTEMPTS, ClipReader, TrainingSamples
-from vipl.data.sampling import crop_seed, draw_clip
+from vipl.data.sampling import draw_clip
 from vipl.data.video import VideoReader
 
 
@@ -81,50 +81,9 @@ def test_a_clip_that_hung_is_tried_by_no_other_process(tmp_path):
     assert later[2].frames.numel()
 
 
-def test_a_clip_goes_on_with_the_ends_of_others_of_its_label(tmp_path):
-    for name, frames in (("a", 5), ("b", 6), ("c", 7)):
-        media.write_video(tmp_path / f"{name}.mp4", media.moving_square(frames, 48, 64))
-    clips = [clip_of(name, frames, label) for name, frames, label in
-             (("a", 5, "open"), ("b", 6, "open"), ("c", 7, "close"))]  # fmt: skip
-    write_manifest(clips, tmp_path / "m.parquet", recipe={})
-    manifest = read_manifest(tmp_path / "m.parquet")
-    samples = samples_of(manifest, other_ends=2)
-    seen = set()
-    for n in range(60):
-        row = draw_clip(0, n, attempt=0, num_clips=3)
-        batch, clip = samples[n], manifest[row]
-        others = samples.draw_ends(n, row)
-        assert others.tolist() == ([] if clip.label == "close" else [1 - row] * 2)
-        crop = crop_seed(0, n, attempt=0)
-        for time, frame in zip(batch.times.flatten(), batch.frames.flatten(0, 1), strict=True):
-            is_end = time >= clip.num_frames
-            source, last = (manifest[int(1 - row)], True) if is_end else (clip, False)
-            expected = source.num_frames - 1 if last else int(time)
-            assert frame.equal(samples.reader.read(source, np.array([expected]), seed=crop)[0])
-            seen.add((clip.label, bool(is_end)))
-    assert seen == {("open", False), ("open", True), ("close", False)}
-
-
-def test_an_end_that_cannot_be_read_is_a_failure_like_any(tmp_path):
-    media.write_video(tmp_path / "a.mp4", media.moving_square(5, 48, 64))
-    (tmp_path / "b.mp4").write_bytes(b"no video")
-    clips = [clip_of(name, 5, "open") for name in "ab"]
-    write_manifest(clips, tmp_path / "m.parquet", recipe={})
-    samples = samples_of(read_manifest(tmp_path / "m.parquet"), other_ends=1)
-    batches = [samples[n] for n in range(20)]
-    assert all(failure.clip_id == "b" for batch in batches for failure in batch.failures)
-    whole = [batch for batch in batches if batch.frames.numel()]
-    assert whole
-    assert all((batch.times < 5).all() for batch in whole)
-
-
-def clip_of(name, frames, label):
-    return Clip(name, f"{name}.mp4", 0, frames, 10.0, 64, 48, "train", "test", label)
-
-
-def samples_of(manifest, *, timeout_s=20.0, other_ends=0):
+def samples_of(manifest, *, timeout_s=20.0):
     settings = {"size": 32, "scale": (0.4, 0.9), "central_fraction": 0.875}
     reader = ClipReader(
         manifest, decoder="auto", decode_short_side=None, timeout_s=timeout_s, **settings
     )
-    return TrainingSamples(reader, seed=0, tuples="paper", pairs_per_clip=0, other_ends=other_ends)
+    return TrainingSamples(reader, seed=0, tuples="paper", pairs_per_clip=0)

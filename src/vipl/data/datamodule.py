@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from vipl.data.closing_loader import ClosingLoader, begin_worker, default_workers
-from vipl.data.manifest import Manifest, read_manifest
+from vipl.data.manifest import read_manifest
 from vipl.data.presence import with_files
 from vipl.data.samples import (
     Batch,
@@ -102,9 +101,6 @@ class VideoDataModule(pl.LightningDataModule):
             one crop. More than 1 brings more images from a slow disk or decoder; they are less
             varied, and negatives may be of the same clip.
         pairs_per_clip: For dense tuples.
-        other_ends: A clip that is trained on goes on with the last frames of so many others of the
-            same label, drawn anew each time, one step after the other: what solves a task in one
-            clip is a goal of all. For clips that each end with their label fulfilled.
         crop_scale: Least and greatest share of a frame's area that the random crop takes.
         central_fraction: Central part of the crop that is kept; that of the encoder.
         decoder: "decord", "pyav", or "auto": decord where it is installed.
@@ -131,7 +127,6 @@ class VideoDataModule(pl.LightningDataModule):
         tuples: Tuples = "paper",
         tuples_per_clip: int = 1,
         pairs_per_clip: int = 8,
-        other_ends: int = 0,
         crop_scale: tuple[float, float] = (0.2, 1.0),
         central_fraction: float = 0.875,
         decoder: Backend = "auto",
@@ -156,8 +151,6 @@ class VideoDataModule(pl.LightningDataModule):
         )
         if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers is {num_workers}, expected 0 or more")
-        if other_ends < 0:
-            raise UserError(f"data.other_ends is {other_ends}, expected 0 or more")
         if val_frames < MIN_FRAMES:
             raise UserError(f"data.val_frames is {val_frames}, expected {MIN_FRAMES} or more")
         if decoder == "decord" and not has_decord():
@@ -190,17 +183,11 @@ class VideoDataModule(pl.LightningDataModule):
                 tuples=tuples,
                 tuples_per_clip=tuples_per_clip,
                 pairs_per_clip=pairs_per_clip,
-                other_ends=other_ends,
             )
             for split in ("train", "val")
         }
         if not self.num_clips("train"):
             raise UserError(f"{manifest} has no clip of the split 'train'")
-        if other_ends and not _has_common_label(self._samples["train"].reader.manifest):
-            raise UserError(
-                f"data.other_ends is {other_ends}, and no two clips of {manifest} that are trained "
-                "on have a label in common: leave it 0"
-            )
 
     def num_clips(self, split: str) -> int:
         """Return the number of clips of a split."""
@@ -265,11 +252,6 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _first_batch(self) -> int:
         return 0 if self.trainer is None else self.trainer.fit_loop.total_batch_idx + 1
-
-
-def _has_common_label(manifest: Manifest) -> bool:
-    counts = pc.value_counts(manifest.table.column("label")).to_pylist()
-    return any(count["values"] and count["counts"] > 1 for count in counts)
 
 
 def _check_positive(**values: float) -> None:

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from vipl.data.validation import SCHEMA, conform
 from vipl.errors import UserError
@@ -99,10 +98,6 @@ class Manifest:
     def video_path(self, clip: Clip) -> Path:
         """Return where the clip's video lies."""
         return self.root / clip.path
-
-    def rows_of_label(self, label: str) -> NDArray[np.int64]:
-        """Return the rows of the clips in which the same happens."""
-        return np.flatnonzero(pc.equal(self.table.column("label"), label).to_numpy())
 
     def only(self, split: str) -> "Manifest":
         """Return the rows of one split; the hash stays that of the whole table."""

@@ -139,16 +139,7 @@ class ClipReader:
 
 
 class TrainingSamples(Dataset[Batch]):
-    """Sample n of a run, a pure function of (seed, n); see `vipl.data.sampling`.
-
-    Args:
-        reader: Of the clips.
-        seed: Of the run.
-        tuples: "paper" or "dense".
-        tuples_per_clip: K, for "paper".
-        pairs_per_clip: P, for "dense".
-        other_ends: E: a clip goes on with the last frames of so many others of its label, one each.
-    """
+    """Sample n of a run, a pure function of (seed, n); see `vipl.data.sampling`."""
 
     def __init__(
         self,
@@ -158,14 +149,12 @@ class TrainingSamples(Dataset[Batch]):
         tuples: Tuples,
         tuples_per_clip: int = 1,
         pairs_per_clip: int,
-        other_ends: int = 0,
     ) -> None:
         self.reader = reader
         self.seed = seed
         self.tuples = tuples
         self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
-        self.other_ends = other_ends
         self.hung = HungClips()
 
     def __getitem__(self, n: int) -> Batch:
@@ -174,10 +163,10 @@ class TrainingSamples(Dataset[Batch]):
         failures: list[BadClip] = []
         for attempt in range(MAX_ATTEMPTS):
             row = sampling.draw_clip(self.seed, n, attempt=attempt, num_clips=len(clips))
-            clip, ends = clips[row], self.draw_ends(n, row, attempt=attempt)
-            times = self.draw_times(n, clip.num_frames + len(ends), attempt=attempt)
+            clip = clips[row]
+            times = self.draw_times(n, clip, attempt=attempt)
             crop_seed = sampling.crop_seed(self.seed, n, attempt=attempt)
-            frames = self.read_joined(row, times, ends, seed=crop_seed)
+            frames = self.read(row, clip, times, seed=crop_seed)
             if not isinstance(frames, BadClip):
                 return self.batch(frames, times, failures)
             failures.append(frames)
@@ -202,55 +191,18 @@ class TrainingSamples(Dataset[Batch]):
                 self.hung.add(row, bad)
             return bad
 
-    def read_joined(
-        self,
-        row: int,
-        times: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        *,
-        seed: tuple[int, ...] | None,
-    ) -> Tensor | BadClip:
-        """Return frames as `read` does, of a clip that the last frames of others follow.
-
-        Args:
-            row: Of the clip.
-            times: Of frames; the clip's own first, then one for each of `ends`.
-            ends: Rows of the others.
-            seed: Of the crop, of all alike.
-        """
-        clips = self.reader.manifest
-        own = clips[row].num_frames
-        frames = self.read(row, clips[row], times.clip(max=own - 1), seed=seed)
-        for time in np.unique(times[times >= own]):
-            other = int(ends[time - own])
-            last = np.array([clips[other].num_frames - 1])
-            end = self.read(other, clips[other], last, seed=seed)
-            if isinstance(frames, BadClip) or isinstance(end, BadClip):
-                return frames if isinstance(frames, BadClip) else end
-            frames[torch.from_numpy(times == time)] = end
-        return frames
-
     def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[BadClip]) -> Batch:
         """Return a batch of one sample, of what `draw_times` drew."""
         per_clip = self.tuples_per_clip if self.tuples == "paper" else 1
         return Batch(frames, torch.from_numpy(times), failures, per_clip)
 
-    def draw_ends(self, n: int, row: int, *, attempt: int = 0) -> NDArray[np.int64]:
-        """Return the rows of the clips whose last frames follow those of sample n's: [E] or [0]."""
-        clips = self.reader.manifest
-        label = clips[row].label if self.other_ends else ""
-        rows = clips.rows_of_label(label) if label else np.empty(0, np.int64)
-        rows = rows[rows != row]
-        count = self.other_ends if len(rows) else 0
-        return sampling.draw_ends(self.seed, n, attempt=attempt, rows=rows, count=count)
-
-    def draw_times(self, n: int, num_frames: int, *, attempt: int = 0) -> NDArray[np.int64]:
+    def draw_times(self, n: int, clip: Clip, *, attempt: int = 0) -> NDArray[np.int64]:
         """Return the frame numbers that sample n takes from a clip: int64 [K, 4] or [1, P, 2]."""
         return sampling.draw_frames(
             self.seed,
             n,
             attempt=attempt,
-            num_frames=num_frames,
+            num_frames=clip.num_frames,
             tuples=self.tuples,
             tuples_per_clip=self.tuples_per_clip,
             pairs_per_clip=self.pairs_per_clip,
@@ -273,7 +225,7 @@ class HeldOutClips(Dataset[HeldOutClip]):
         clip = self.samples.reader.manifest[row]
         count = min(clip.num_frames, self.max_frames)
         times = np.linspace(0, clip.num_frames - 1, count).round().astype(np.int64)
-        drawn = self.samples.draw_times(row, clip.num_frames)
+        drawn = self.samples.draw_times(row, clip)
         both = np.concatenate([times, drawn.ravel()])
         frames = self.samples.read(row, clip, both, seed=None)
         if isinstance(frames, BadClip):

@@ -16,7 +16,7 @@ MIN_FRAMES = 3
 """A clip needs three frames: a start, a step, and a goal."""
 
 # One number a purpose keeps the streams of one (seed, n) independent of each other.
-_EPOCH, _REDRAW, _FRAMES, _CROP, _PERMUTATIONS, _NOISE, _ENDS = range(7)
+_EPOCH, _REDRAW, _FRAMES, _CROP, _PERMUTATIONS, _NOISE = range(6)
 
 
 def draw_clip(seed: int, n: int, *, attempt: int, num_clips: int) -> int:
@@ -85,22 +85,6 @@ def draw_pairs(rng: np.random.Generator, num_frames: int, pairs: int) -> NDArray
     current = rng.choice(num_frames - 1, pairs, replace=pairs > num_frames - 1)
     current.sort()
     return np.stack([current, current + 1], axis=1).astype(np.int64)
-
-
-def draw_ends(
-    seed: int, n: int, *, attempt: int, rows: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
-    """Return the rows [count] of the clips whose last frames follow those of sample n's clip.
-
-    Args:
-        seed: Of the run.
-        n: Number of the sample in the run.
-        attempt: 0, or how often the sample has been redrawn.
-        rows: To choose from, [R >= 1]; each more than once only where there are too few.
-        count: How many.
-    """
-    rng = _rng(seed, _ENDS, n, attempt)
-    return rng.choice(rows, count, replace=count > len(rows))
 
 
 def crop_seed(seed: int, n: int, *, attempt: int) -> tuple[int, ...]:
