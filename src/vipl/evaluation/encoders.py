@@ -200,4 +200,4 @@ def _path_label(path: Path) -> str:
     stem = path.stem if path.suffix == ".ckpt" else path.name
     if path.parent.name == "checkpoints":
         return f"{path.parents[1].name}-{stem}"
-    return f"{path.parent.name}-{stem}" if stem.startswith("encoder_") else stem
+    return f"{_path_label(path.parent)}-{stem}" if stem.startswith("encoder_") else stem
