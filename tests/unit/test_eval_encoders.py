@@ -27,6 +27,7 @@ def tiny(tmp_path_factory):
         ("runs/mine/encoder_initial", "trained", "mine-encoder_initial"),
         ("runs/mine/checkpoints/last.ckpt", "trained", "mine-last"),
         ("mine/{task}-{camera}/encoder_initial", "trained", "mine-encoder_initial"),
+        ("mine/{task}-{camera}/checkpoints/last.ckpt", "trained", "mine-last"),
         ("my weights.ckpt", "trained", "my-weights"),
         ("timm:resnet18", "trained", "resnet18"),
         ("timm:resnet18?pretrained=false", "trained", "resnet18-pretrained-false"),

@@ -199,5 +199,5 @@ def _path_label(path: Path) -> str:
         return _path_label(path.parent)
     stem = path.stem if path.suffix == ".ckpt" else path.name
     if path.parent.name == "checkpoints":
-        return f"{path.parents[1].name}-{stem}"
+        return f"{_path_label(path.parents[1])}-{stem}"
     return f"{_path_label(path.parent)}-{stem}" if stem.startswith("encoder_") else stem
