@@ -8,7 +8,7 @@ import pytest
 from benchmarks.success_predictors import area, main
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.results import RECORDS_FILE, Record
+from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, RUN_FILE, Record
 
 # success, bumps, correlation with order, with the true error, sensitivity; of each training
 TRAININGS = {
@@ -36,10 +36,10 @@ def test_it_reads_what_the_study_made(tmp_path, monkeypatch, capsys):
     assert (found["trainings"], found["solved"]) == (4, 2)
     areas = {name: values[0] for name, values in found["areas"].items()}
     assert areas == {
-        "bumps": 3.5 / 4,
-        "value_order_correlation": 2.5 / 4,
-        "value_correlation": 0.0,
-        "object_sensitivity": 0.5,
+        "curves/bumps": 3.5 / 4,
+        "curves/value_order_correlation": 2.5 / 4,
+        "correlation/value_correlation": 0.0,
+        "correlation/object_sensitivity": 0.5,
     }
 
 
@@ -54,9 +54,18 @@ def write(folder, evaluation, training, metrics):
     run.mkdir(parents=True)
     record = Record("task", "camera", 0, evaluation, MAIN, "key", metrics)
     (run / RECORDS_FILE).write_text(record.to_line())
+    directions = {name: name != "bumps" for name in metrics}
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, "higher_is_better": directions}
+    (run / RUN_FILE).write_text(json.dumps(about))
 
 
 def run(monkeypatch, capsys, folder):
-    monkeypatch.setattr(sys, "argv", ["success_predictors", str(folder), "--resamples", "50"])
+    encoders = {name: {"label": name, "train": {"configs": []}} for name in "abc"}
+    evaluations = {name: {"label": name} for name in ("planned", "curves", "correlation")}
+    study = {"title": "A study", "out": str(folder), "baseline": "a", "seeds": [0, 1]}
+    file = folder / "study.yaml"
+    file.write_text(json.dumps({**study, "encoders": encoders, "evaluations": evaluations}))
+    argv = ["success_predictors", str(file), "--resamples", "50"]
+    monkeypatch.setattr(sys, "argv", argv)
     main()
     return json.loads(capsys.readouterr().out.splitlines()[-1])
