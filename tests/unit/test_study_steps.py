@@ -122,6 +122,28 @@ def test_a_training_may_go_on_from_another_of_its_seed(file, tmp_path):
     assert f"model.weights={tmp_path}/out/encoders/one/seed5" in chosen[-1].arguments
 
 
+@pytest.mark.parametrize("seeds", [[0, 5], [5]])
+def test_a_word_of_a_preparation_may_stand_for_all_seeds(file, tmp_path, seeds):
+    data, run = "${out}/data/clips_other", "${out}/results/videos-v1/curves-one-seed{seed}"
+    command = f"prepare.clips_other=[demos, --out, '{data}', --visited, '{run}']"
+    steps = {
+        step.name: step
+        for step in read(file, command, f"seeds={seeds}", "evaluations.some.seeds=[5]")
+    }
+    made = steps["prepare/clips_other"]
+    runs = tuple(f"{tmp_path}/out/results/videos-v1/curves-one-seed{seed}" for seed in seeds)
+    assert made.arguments == (
+        "demos",
+        "--out",
+        f"{tmp_path}/out/data/clips_other",
+        "--visited",
+        *runs,
+    )
+    assert [step.name for step in made.needs] == [
+        f"evaluate/curves/one/seed{seed}" for seed in seeds
+    ]
+
+
 def test_settings_become_arguments():
     nested = {"a": {"b": 1.5, "c": None}, "d": [1, "x"], "e": "text", "f": {}, "g": True}
     expected = ["a.b=1.5", "a.c=null", 'd=[1, "x"]', "e=text", "f={}", "g=true"]

@@ -83,7 +83,7 @@ class Study:
         baseline: The encoder that others are compared with.
         prepare: Commands of `vipl` that make data, as lists of words, by the name of what they
             make: the folder `{out}/data/NAME`, which they are to name. What names that folder runs
-            after it.
+            after it. A word with "{seed}" stands for as many as there are seeds.
         seeds: Of trainings.
         about: What a reader must know before the numbers.
         setting: Which of `settings` is chosen; for interpolation in the file.

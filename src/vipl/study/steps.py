@@ -16,7 +16,7 @@ from vipl.names import choose
 from vipl.study.description import EncoderEntry, EvaluationEntry, Study
 
 PREPARE, TRAIN, EVALUATE = "prepare", "train", "evaluate"
-SEED = "{seed}"  # in a training's settings: its own
+SEED = "{seed}"  # in a training's settings: its own; in a word of prepare: all, a word for each
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def list_steps(study: Study) -> list[Step]:
     """
     out = Path(study.out)
     prepared = [
-        Step(f"{PREPARE}/{name}", tuple(words), out / "data" / name)
+        Step(f"{PREPARE}/{name}", _for_each_seed(words, study.seeds), out / "data" / name)
         for name, words in study.prepare.items()
     ]
     for step in prepared:
@@ -159,6 +159,15 @@ def everything_before(step: Step) -> Iterable[Step]:
     for need in step.needs:
         yield need
         yield from everything_before(need)
+
+
+def _for_each_seed(words: Sequence[str], seeds: Sequence[int]) -> tuple[str, ...]:
+    """Repeat the words that name a seed, once for each."""
+    return tuple(
+        word.replace(SEED, str(seed))
+        for word in words
+        for seed in (seeds if SEED in word else seeds[:1])
+    )
 
 
 def _training(out: Path, name: str, encoder: EncoderEntry, seed: int) -> Step:
