@@ -26,6 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,21 +47,26 @@ OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit, and fr
 OWN_EPISODES = 2  # of a round
 
 
-class Pair(NamedTuple):
+class Scope(NamedTuple):
     """What an encoder is trained for.
 
     Attributes:
-        task: Of the suite frankakitchen.
+        tasks: Of the suite frankakitchen.
         camera: Of the suite.
     """
 
-    task: str
+    tasks: tuple[str, ...]
     camera: str
+
+    @property
+    def which(self) -> str:
+        """Its tasks, as a part of names."""
+        return "all" if len(self.tasks) == len(TASKS) else "-".join(self.tasks)
 
     @property
     def name(self) -> str:
         """Of its folders."""
-        return f"{self.task}-{self.camera}"
+        return f"{self.which}-{self.camera}"
 
 
 def vipl(log: Path, *arguments: object) -> None:
@@ -82,123 +88,111 @@ def look() -> tuple[object, ...]:
 
 
 class Round:
-    """Clips, encoders and planned episodes, each of which is made once.
+    """The clips, the encoder and the planned episodes of a scope, each of which is made once.
 
     Args:
         number: 0 for the first.
+        scope: Of its encoder.
         args: Of the command line.
         before: The round before, where the planner went astray.
     """
 
-    def __init__(self, number: int, args: argparse.Namespace, before: "Round | None") -> None:
+    def __init__(
+        self, number: int, scope: Scope, args: argparse.Namespace, before: "Round | None" = None
+    ) -> None:
         self.number = number
+        self.scope = scope
         self.args = args
         self.before = before
-        self.folder = args.out / f"round{number}"
-        self.runs: dict[str, Path] = {}
-        """Of `vipl eval`, by camera."""
+        self.folder: Path = args.out / f"round{number}"
+        self.planned: Path | None = None
+        """Of `vipl eval`, the last."""
+        self.astray = scope.tasks
+        """Tasks for which another round has more clips."""
 
     @property
     def base(self) -> "Round | None":
         """The round whose clips are added to, and whose encoder is trained on; None: neither."""
         return self.before if self.args.accumulate else None
 
-    def make(self, pairs: Sequence[Pair]) -> None:
-        """Make the clips and encoders that are not there."""
-        self.generate_all(pairs)
-        with ThreadPoolExecutor(self.args.jobs) as pool:
-            list(pool.map(self.train, pairs))
+    @property
+    def states(self) -> Path:
+        """Folder of the clips as states: at first, cameras share them."""
+        return self.folder / "states" / (self.scope.name if self.before else self.scope.which)
 
-    def plan(
-        self, pairs: Sequence[Pair], seeds: Sequence[int], controls: Sequence[str] = ()
-    ) -> list[Record]:
-        """Plan the episodes that have not been planned; return the records of all."""
-        records: list[Record] = []
-        for camera in self.args.cameras:
-            if tasks := [pair.task for pair in pairs if pair.camera == camera]:
-                records += self.plan_camera(camera, tasks, seeds, controls)
-        return records
+    def make(self) -> None:
+        """Make the clips and the encoder, if they are not there."""
+        self.generate()
+        self.train()
 
-    def generate_all(self, pairs: Sequence[Pair]) -> None:
-        """Make the clips of all pairs, as states: cameras share them at first."""
-        with ThreadPoolExecutor(self.args.jobs) as pool:
-            list(pool.map(self.generate, {self.states(pair): pair for pair in pairs}.values()))
-
-    def states(self, pair: Pair) -> Path:
-        """Return the folder of a pair's clips as states: at first, cameras share them."""
-        name = pair.task if self.before is None else pair.name
-        return self.folder / "states" / name
-
-    def generate(self, pair: Pair) -> None:
-        """Make the clips of a task, as states."""
-        states = self.states(pair)
-        if (states / "index.json").is_file():
+    def generate(self) -> None:
+        """Make the clips, as states."""
+        if (self.states / "index.json").is_file():
             return
-        number: int = self.args.clips
+        tasks, number = self.scope.tasks, self.args.clips
         more: list[object] = []
         if self.before is not None:
-            more += ["--visited", self.before.runs[pair.camera], "--seed", self.number]
+            more += ["--visited", self.before.planned, "--seed", self.number]
         if self.base is not None:
-            shutil.copytree(self.base.states(pair), states, dirs_exist_ok=True)
-            (states / "index.json").unlink()  # it is written last
+            shutil.copytree(self.base.states, self.states, dirs_exist_ok=True)
+            (self.states / "index.json").unlink()  # it is written last
             more += ["--first", number + (self.number - 1) * self.args.new_clips]
-            number = self.args.new_clips
-        vipl(self.folder / "logs" / f"{states.name}.txt", "demos", "generate",
-             "--quality", "anywhere", "--number", number, "--tasks", pair.task,
-             "--far", self.args.far, "--out", states, "--workers", 1, *more)  # fmt: skip
+            tasks, number = self.base.astray, self.args.new_clips
+        vipl(self.folder / "logs" / f"{self.states.name}.txt", "demos", "generate",
+             "--quality", "anywhere", "--number", number, "--tasks", *tasks,
+             "--far", self.args.far, "--out", self.states, "--workers", 1, *more)  # fmt: skip
 
-    def train(self, pair: Pair) -> None:
-        """Render the clips of a task as a camera sees them, and train an encoder on them."""
-        clips, run, log = (self.folder / place / pair.name for place in ("clips", "runs", "logs"))
+    def train(self) -> None:
+        """Render the clips as the camera sees them, and train an encoder on them."""
+        name = self.scope.name
+        clips, run, log = (self.folder / place / name for place in ("clips", "runs", "logs"))
         if (run / "encoder").is_dir():
             return
         log, start = log.with_suffix(".txt"), time.perf_counter()
         onward: list[str] = []
         if self.base is not None:
-            shutil.copytree(self.base.folder / "clips" / pair.name, clips, dirs_exist_ok=True)
+            shutil.copytree(self.base.folder / "clips" / name, clips, dirs_exist_ok=True)
             steps = self.args.more_steps
             onward = [
-                f"model.weights={self.base.folder / 'runs' / pair.name}",
+                f"model.weights={self.base.folder / 'runs' / name}",
                 f"trainer.max_steps={steps}",
                 f"trainer.val_check_interval={steps}",
                 LATER_RATE,
             ]
-        vipl(log, "demos", "render", "--folder", self.states(pair),
-             "--with-shipped", "--tasks", pair.task, "--cameras", pair.camera, *look(),
+        vipl(log, "demos", "render", "--folder", self.states, "--with-shipped",
+             "--tasks", *self.scope.tasks, "--cameras", self.scope.camera, *look(),
              "--workers", 1, "--out", clips)  # fmt: skip
         rendered = time.perf_counter()
         vipl(log, "fit", "--config", FIT, f"data.manifest={clips / 'manifest.parquet'}",
              f"run_dir={run}", "threads=1", "data.num_workers=1", "ckpt_path=last",
-             *onward, *self.args.key)  # fmt: skip
+             *self.args.key, *onward)  # fmt: skip
         spent = (
             f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
         )
-        print(f"round {self.number} {pair.name}: {spent}", flush=True)
+        print(f"round {self.number} {name}: {spent}", flush=True)
 
-    def plan_camera(
-        self, camera: str, tasks: Sequence[str], seeds: Sequence[int], controls: Sequence[str]
-    ) -> list[Record]:
-        """Plan with the encoders of a camera's tasks; return the records."""
-        args, numbers = self.args, [str(seed) for seed in seeds]
-        which = "all" if len(tasks) == len(TASKS) else "-".join(tasks)
+    def plan(self, seeds: Sequence[int], controls: Sequence[str] = ()) -> list[Record]:
+        """Plan the episodes that have not been planned; return the records of all."""
+        args, scope, numbers = self.args, self.scope, [str(seed) for seed in seeds]
         name = (
-            f"round{self.number}-{camera}-{which}-seeds-{'-'.join(numbers)}-samples-{args.samples}"
+            f"round{self.number}-{scope.camera}-{scope.which}-seeds-{'-'.join(numbers)}"
+            f"-samples-{args.samples}"
         )
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
-             "--encoder", self.folder / "runs" / "{task}-{camera}", "--out", args.out / "results",
-             "--run-id", name, f"tasks=[{','.join(tasks)}]", f"cameras=[{camera}]",
+             "--encoder", self.folder / "runs" / scope.name, "--out", args.out / "results",
+             "--run-id", name, f"tasks=[{','.join(scope.tasks)}]", f"cameras=[{scope.camera}]",
              f"seeds=[{','.join(numbers)}]", f"controls=[{','.join(controls)}]",
              f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
-             "--workers", 1 if args.accumulate else args.jobs)  # fmt: skip
-        self.runs[camera] = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
-        return latest(read_records(self.runs[camera] / RECORDS_FILE)[0])
+             "--workers", 1)  # fmt: skip
+        self.planned = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
+        return latest(read_records(self.planned / RECORDS_FILE)[0])
 
 
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
     """Return how many episodes ended solved, of all and of each pair."""
     of_pair: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        of_pair[Pair(record.task, record.camera).name].append(record)
+        of_pair[f"{record.task}-{record.camera}"].append(record)
     solved = {pair: [r.metrics["success"] for r in own] for pair, own in of_pair.items()}
     errors = {pair: [r.metrics["object_error"] for r in own] for pair, own in of_pair.items()}
     interval = bootstrap_mean([float(np.mean(values)) for values in solved.values()])
@@ -218,35 +212,49 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
     }
 
 
-def plan_rounds(pairs: Sequence[Pair], args: argparse.Namespace) -> dict[str, list[Record]]:
-    """Return the records of each round, of all pairs."""
+def plan_rounds(scope: Scope, args: argparse.Namespace) -> dict[str, list[Record]]:
+    """Return the records of each round."""
     current, records = None, {}
     for number in range(args.rounds + 1):
-        current = Round(number, args, current)
-        current.make(pairs)
-        records[f"round {number}"] = current.plan(pairs, args.seeds, args.controls)
+        current = Round(number, scope, args, current)
+        current.make()
+        records[f"round {number}"] = current.plan(args.seeds, args.controls)
     return records
 
 
-def accumulate(pairs: Sequence[Pair], args: argparse.Namespace) -> dict[str, list[Record]]:
-    """Return the records of each pair's last encoder; each pair goes its own way to it."""
+def accumulate(scope: Scope, args: argparse.Namespace) -> dict[str, list[Record]]:
+    """Return the records of the last encoder."""
+    current = Round(0, scope, args)
+    current.make()
+    for number in range(args.rounds):
+        first = OWN_SEEDS + number * OWN_EPISODES
+        own = current.plan(range(first, first + OWN_EPISODES))
+        failed = {record.task for record in own if not record.metrics["success"]}
+        if not failed:
+            break
+        current.astray = tuple(task for task in scope.tasks if task in failed)
+        current = Round(number + 1, scope, args, current)
+        current.make()
+    print(f"{scope.name}: {current.number} rounds", flush=True)
+    return {f"up to {args.rounds} rounds": current.plan(args.seeds, args.controls)}
 
-    def go(pair: Pair) -> list[Record]:
-        current = None
-        for number in range(args.rounds + 1):
-            current = Round(number, args, current)
-            current.make([pair])
-            if number < args.rounds:
-                first = OWN_SEEDS + number * OWN_EPISODES
-                own = current.plan([pair], range(first, first + OWN_EPISODES))
-                if all(record.metrics["success"] for record in own):
-                    break
-        print(f"{pair.name}: {number} rounds", flush=True)
-        return current.plan([pair], args.seeds, args.controls)
 
-    Round(0, args, None).generate_all(pairs)  # which cameras share: not to be made by two at once
-    with ThreadPoolExecutor(args.jobs) as pool:
-        return {f"up to {args.rounds} rounds": list(chain.from_iterable(pool.map(go, pairs)))}
+def list_scopes(args: argparse.Namespace) -> list[Scope]:
+    """Return what the encoders are for, by task and then by camera."""
+    cameras = list(CAMERAS)
+    turn = {task: index + (args.third or 0) for index, task in enumerate(TASKS)}
+    pairs = [
+        (task, camera)
+        for task in args.tasks
+        for camera in args.cameras
+        if args.third is None or cameras[turn[task] % len(cameras)] == camera
+    ]
+    if not args.together:
+        return [Scope((task,), camera) for task, camera in pairs]
+    of_camera = {
+        camera: tuple(task for task, own in pairs if own == camera) for camera in args.cameras
+    }
+    return [Scope(tasks, camera) for camera, tasks in of_camera.items() if tasks]
 
 
 def main() -> None:
@@ -266,20 +274,22 @@ def main() -> None:
     parser.add_argument("--far", type=float, default=0.5, help="their share with the arm far off")
     parser.add_argument("--jobs", type=int, default=2, help="at a time; each keeps to one core")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="after the first (0)")
+    parser.add_argument(
+        "--together", action="store_true", help="one encoder a camera, for all of its tasks"
+    )
     parser.add_argument("--accumulate", action="store_true", help="rounds add to those before")
-    parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds")
+    parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds, a task")
     parser.add_argument("--more-steps", type=int, default=500, help="that such a round trains on")
     args = parser.parse_args()
-    pairs = [Pair(task, camera) for task in args.tasks for camera in args.cameras]
-    if args.third is not None:
-        cameras = list(CAMERAS)
-        turn = {
-            task: cameras[(index + args.third) % len(cameras)] for index, task in enumerate(TASKS)
-        }
-        pairs = [pair for pair in pairs if turn[pair.task] == pair.camera]
-    results: dict[str, dict[str, Any]] = {}
+    scopes = list_scopes(args)
     run = accumulate if args.accumulate else plan_rounds
-    for name, records in run(pairs, args).items():
+    by_states = {scope.which: Round(0, scope, args) for scope in scopes}  # which cameras share
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(Round.generate, by_states.values()))
+        of_scope = list(pool.map(partial(run, args=args), scopes))
+    results: dict[str, dict[str, Any]] = {}
+    for name in of_scope[0]:
+        records = list(chain.from_iterable(own[name] for own in of_scope))
         for variant in dict.fromkeys(record.variant for record in records):
             label = name if variant == MAIN else f"{name}, {variant}"
             results[label] = result = summarise(r for r in records if r.variant == variant)

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
 from benchmarks import trajectory_optimisation as benchmark
 
 from vipl.evaluation.evaluator import MAIN
@@ -13,23 +14,40 @@ def test_they_end_once_the_encoder_solves_episodes_of_its_own(monkeypatch):
     made, planned = [], []
 
     class Solving(benchmark.Round):
-        def make(self, pairs):
-            made.append(self.number)
+        def make(self):
+            made.append((self.number, self.base and self.base.astray))
 
-        def generate_all(self, pairs):
-            pass
-
-        def plan(self, pairs, seeds, controls=()):
+        def plan(self, seeds, controls=()):
             planned.append((self.number, list(seeds), list(controls)))
-            solved = {1000: 1.0, 1001: 0.0}  # one of two does not do
             return [
-                Record(*pairs[0], seed, "trajopt", MAIN, "", {"success": solved.get(seed, 1.0)})
-                for seed in seeds
-            ]
+                # of the two own episodes of one task, the second is not solved at first
+                Record(task, "left_cam", seed, "trajopt", MAIN, "", {
+                    "success": float((task, seed) != ("sdoor_open", 1001))
+                })
+                for task in self.scope.tasks for seed in seeds
+            ]  # fmt: skip
 
     monkeypatch.setattr(benchmark, "Round", Solving)
-    args = Namespace(rounds=3, jobs=1, seeds=[0, 1], controls=["oracle"], out=Path())
-    records = benchmark.accumulate([benchmark.Pair("sdoor_open", "left_cam")], args)
-    assert made == [0, 1]
+    args = Namespace(rounds=3, seeds=[0, 1], controls=["oracle"], out=Path(), accumulate=True)
+    scope = benchmark.Scope(("sdoor_close", "sdoor_open"), "left_cam")
+    records = benchmark.accumulate(scope, args)
+    assert made == [(0, None), (1, ("sdoor_open",))]
     assert planned == [(0, [1000, 1001], []), (1, [1002, 1003], []), (1, [0, 1], ["oracle"])]
-    assert [record.seed for record in records["up to 3 rounds"]] == [0, 1]
+    assert [record.seed for record in records["up to 3 rounds"]] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("third", "together", "names"),
+    [
+        (None, False, ["sdoor_open-default", "sdoor_open-left_cam", "rdoor_open-default",
+                       "rdoor_open-left_cam"]),
+        (None, True, ["sdoor_open-rdoor_open-default", "sdoor_open-rdoor_open-left_cam"]),
+        (0, True, ["rdoor_open-default"]),
+    ],
+)  # fmt: skip
+def test_an_encoder_is_for_a_task_or_for_all_of_a_camera(third, together, names):
+    args = Namespace(
+        tasks=["sdoor_open", "rdoor_open"], cameras=["default", "left_cam"], third=third,
+        together=together,
+    )  # fmt: skip
+    assert [scope.name for scope in benchmark.list_scopes(args)] == names
