@@ -15,9 +15,9 @@ called again, with more tasks, cameras, seeds or rounds; clips of a round that a
 made anew. `KEY=VALUE` changes keys of the training; steps and rate of rounds that train on are
 their own.
 
-The interval of the aggregate resamples the pairs of task and camera: 95%, percentile bootstrap. Each
-pair has one encoder; with `--together` those of a camera share it, and the interval does not tell
-what another training would give.
+The interval of the aggregate resamples the pairs of task and camera: 95%, percentile bootstrap.
+Each pair has one encoder; with `--together` those of a camera share it, and the interval does not
+tell what another training would give.
 """
 
 import argparse
