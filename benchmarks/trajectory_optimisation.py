@@ -284,7 +284,8 @@ def main() -> None:
     parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds, a task")
     parser.add_argument("--more-steps", type=int, default=500, help="that such a round trains on")
     args = parser.parse_args()
-    scopes = list_scopes(args)
+    if not (scopes := list_scopes(args)):
+        parser.error("none of --tasks goes through one of --cameras in this --third")
     run = accumulate if args.accumulate else plan_rounds
     by_states = {scope.which: Round(0, scope, args) for scope in scopes}  # which cameras share
     with ThreadPoolExecutor(args.jobs) as pool:

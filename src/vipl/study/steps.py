@@ -162,12 +162,11 @@ def everything_before(step: Step) -> Iterable[Step]:
 
 
 def _for_each_seed(words: Sequence[str], seeds: Sequence[int]) -> tuple[str, ...]:
-    """Repeat the words that name a seed, once for each."""
-    return tuple(
-        word.replace(SEED, str(seed))
-        for word in words
-        for seed in (seeds if SEED in word else seeds[:1])
-    )
+    """Have each word that names a seed once for every seed."""
+    filled: list[str] = []
+    for word in words:
+        filled += [word.replace(SEED, str(seed)) for seed in seeds] if SEED in word else [word]
+    return tuple(filled)
 
 
 def _training(out: Path, name: str, encoder: EncoderEntry, seed: int) -> Step:
