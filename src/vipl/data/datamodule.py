@@ -101,6 +101,8 @@ class VideoDataModule(pl.LightningDataModule):
             one crop. More than 1 brings more images from a slow disk or decoder; they are less
             varied, and negatives may be of the same clip.
         pairs_per_clip: For dense tuples.
+        clip_ends: For dense tuples: the first and the last pair of the clip are always drawn, so
+            that each draw holds where the clip begins and what it comes to.
         crop_scale: Least and greatest share of a frame's area that the random crop takes.
         central_fraction: Central part of the crop that is kept; that of the encoder.
         decoder: "decord", "pyav", or "auto": decord where it is installed.
@@ -127,6 +129,7 @@ class VideoDataModule(pl.LightningDataModule):
         tuples: Tuples = "paper",
         tuples_per_clip: int = 1,
         pairs_per_clip: int = 8,
+        clip_ends: bool = False,
         crop_scale: tuple[float, float] = (0.2, 1.0),
         central_fraction: float = 0.875,
         decoder: Backend = "auto",
@@ -183,6 +186,7 @@ class VideoDataModule(pl.LightningDataModule):
                 tuples=tuples,
                 tuples_per_clip=tuples_per_clip,
                 pairs_per_clip=pairs_per_clip,
+                clip_ends=clip_ends,
             )
             for split in ("train", "val")
         }
