@@ -152,6 +152,10 @@ class VideoDataModule(pl.LightningDataModule):
             decode_timeout_s=decode_timeout_s,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
+        if clip_ends and (tuples != "dense" or pairs_per_clip < 2):
+            raise UserError(
+                "data.clip_ends is for data.tuples=dense, with two of data.pairs_per_clip or more"
+            )
         if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers is {num_workers}, expected 0 or more")
         if val_frames < MIN_FRAMES:
