@@ -255,7 +255,6 @@ def test_a_manifest_without_held_out_clips_trains(tmp_path, config):
         (["data.manifest=nowhere.parquet"], "there is no manifest nowhere.parquet"),
         (["data.manifest=null"], "data.manifest"),
         (["data.crop_scale=[0.5,0.2]"], "data.crop_scale is .0.5, 0.2."),
-        (["data.clip_ends=true"], "data.clip_ends is for data.tuples=dense"),
         (["ckpt_path=nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
         (["checkpoint.kep=3"], "no key 'checkpoint.kep': did you mean checkpoint.keep"),
         (["model.optimizer.class_path=torch.optim.Adamm"], "Adamm"),

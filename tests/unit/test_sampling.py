@@ -8,15 +8,9 @@ from vipl.data.datamodule import StepSampler, check_shares
 from vipl.errors import UserError
 
 
-def draw(n, *, seed=3, attempt=0, tuples="paper", frames=20, pairs=4, clip_ends=False):
+def draw(n, *, seed=3, attempt=0, tuples="paper", frames=20):
     return sampling.draw_frames(
-        seed,
-        n,
-        attempt=attempt,
-        num_frames=frames,
-        tuples=tuples,
-        pairs_per_clip=pairs,
-        clip_ends=clip_ends,
+        seed, n, attempt=attempt, num_frames=frames, tuples=tuples, pairs_per_clip=4
     )[0]
 
 
@@ -77,27 +71,6 @@ def test_dense_pairs_are_sorted_distinct_steps():
 
 def test_a_short_clip_gives_its_pairs_more_than_once():
     assert draw(0, tuples="dense", frames=3).shape == (4, 2)
-
-
-@pytest.mark.parametrize("frames", [4, 5, 6, 20])
-def test_clip_ends_are_in_every_draw_and_the_rest_is_uniform_between_them(frames):
-    drawn = np.array([draw(n, tuples="dense", frames=frames, clip_ends=True) for n in range(3000)])
-    current = drawn[..., 0]
-    np.testing.assert_array_equal(drawn[..., 1], current + 1)
-    assert (current[:, 0] == 0).all()
-    assert (current[:, -1] == frames - 2).all()
-    inner = np.bincount(current[:, 1:-1].ravel(), minlength=frames - 1)[1:-1]
-    np.testing.assert_allclose(inner / inner.sum(), 1 / (frames - 3), atol=0.03)
-    if frames >= 6:
-        assert (np.diff(current) > 0).all()
-
-
-@pytest.mark.parametrize(("frames", "pairs"), [(3, 4), (3, 2), (20, 2), (4, 3)])
-def test_clip_ends_of_short_clips_and_few_pairs(frames, pairs):
-    drawn = draw(0, tuples="dense", frames=frames, pairs=pairs, clip_ends=True)
-    assert drawn.shape == (pairs, 2)
-    assert drawn[0].tolist() == [0, 1]
-    assert drawn[-1].tolist() == [frames - 2, frames - 1]
 
 
 @pytest.mark.parametrize("tuples", ["paper", "dense"])

@@ -101,8 +101,6 @@ class VideoDataModule(pl.LightningDataModule):
             one crop. More than 1 brings more images from a slow disk or decoder; they are less
             varied, and negatives may be of the same clip.
         pairs_per_clip: For dense tuples.
-        clip_ends: For dense tuples: the first and the last pair of the clip are always drawn, so
-            that each draw holds where the clip begins and what it comes to.
         crop_scale: Least and greatest share of a frame's area that the random crop takes.
         central_fraction: Central part of the crop that is kept; that of the encoder.
         decoder: "decord", "pyav", or "auto": decord where it is installed.
@@ -129,7 +127,6 @@ class VideoDataModule(pl.LightningDataModule):
         tuples: Tuples = "paper",
         tuples_per_clip: int = 1,
         pairs_per_clip: int = 8,
-        clip_ends: bool = False,
         crop_scale: tuple[float, float] = (0.2, 1.0),
         central_fraction: float = 0.875,
         decoder: Backend = "auto",
@@ -152,10 +149,6 @@ class VideoDataModule(pl.LightningDataModule):
             decode_timeout_s=decode_timeout_s,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
         )
-        if clip_ends and (tuples != "dense" or pairs_per_clip < 2):
-            raise UserError(
-                "data.clip_ends is for data.tuples=dense, with two of data.pairs_per_clip or more"
-            )
         if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers is {num_workers}, expected 0 or more")
         if val_frames < MIN_FRAMES:
@@ -190,7 +183,6 @@ class VideoDataModule(pl.LightningDataModule):
                 tuples=tuples,
                 tuples_per_clip=tuples_per_clip,
                 pairs_per_clip=pairs_per_clip,
-                clip_ends=clip_ends,
             )
             for split in ("train", "val")
         }

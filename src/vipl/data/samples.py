@@ -149,14 +149,12 @@ class TrainingSamples(Dataset[Batch]):
         tuples: Tuples,
         tuples_per_clip: int = 1,
         pairs_per_clip: int,
-        clip_ends: bool = False,
     ) -> None:
         self.reader = reader
         self.seed = seed
         self.tuples = tuples
         self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
-        self.clip_ends = clip_ends
         self.hung = HungClips()
 
     def __getitem__(self, n: int) -> Batch:
@@ -208,7 +206,6 @@ class TrainingSamples(Dataset[Batch]):
             tuples=self.tuples,
             tuples_per_clip=self.tuples_per_clip,
             pairs_per_clip=self.pairs_per_clip,
-            clip_ends=self.clip_ends,
         )
 
 

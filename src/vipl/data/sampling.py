@@ -40,7 +40,6 @@ def draw_frames(
     tuples: Tuples,
     tuples_per_clip: int = 1,
     pairs_per_clip: int,
-    clip_ends: bool = False,
 ) -> NDArray[np.int64]:
     """Return the frame numbers of sample n, relative to its clip's first frame.
 
@@ -52,7 +51,6 @@ def draw_frames(
         tuples: "paper" or "dense".
         tuples_per_clip: K, for "paper"; the first is the same for every K.
         pairs_per_clip: P, for "dense".
-        clip_ends: Whether the first and the last pair of the clip are among those P.
 
     Returns:
         int64 [K, 4], (start, goal, current, next), or int64 [1, P, 2], pairs (current, next).
@@ -60,7 +58,7 @@ def draw_frames(
     rng = _rng(seed, _FRAMES, n, attempt)
     if tuples == "paper":
         return np.stack([draw_tuple(rng, num_frames) for _ in range(tuples_per_clip)])
-    return draw_pairs(rng, num_frames, pairs_per_clip, clip_ends=clip_ends)[None]
+    return draw_pairs(rng, num_frames, pairs_per_clip)[None]
 
 
 def draw_tuple(rng: np.random.Generator, num_frames: int) -> NDArray[np.int64]:
@@ -76,23 +74,16 @@ def draw_tuple(rng: np.random.Generator, num_frames: int) -> NDArray[np.int64]:
     return np.array([start, goal, current, current + 1], np.int64)
 
 
-def draw_pairs(
-    rng: np.random.Generator, num_frames: int, pairs: int, *, clip_ends: bool = False
-) -> NDArray[np.int64]:
+def draw_pairs(rng: np.random.Generator, num_frames: int, pairs: int) -> NDArray[np.int64]:
     """Draw pairs (current, next) in time order, without repeats while the clip has enough.
-
-    With `clip_ends` the first and the last pair of the clip are always drawn.
 
     Returns:
         int64 [P, 2].
     """
     if num_frames < MIN_FRAMES:
         raise ValueError(f"a clip of {num_frames} frames, expected at least {MIN_FRAMES}")
-    steps = np.arange(num_frames - 1)
-    ends = steps[[0, -1]] if clip_ends else steps[:0]
-    inner = steps[1:-1] if clip_ends and num_frames > MIN_FRAMES else steps
-    rest = rng.choice(inner, pairs - len(ends), replace=pairs - len(ends) > len(inner))
-    current = np.sort(np.concatenate([ends, rest]))
+    current = rng.choice(num_frames - 1, pairs, replace=pairs > num_frames - 1)
+    current.sort()
     return np.stack([current, current + 1], axis=1).astype(np.int64)
 
 

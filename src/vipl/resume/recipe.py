@@ -26,7 +26,6 @@ _SECTIONS = {
         "tuples",
         "tuples_per_clip",
         "pairs_per_clip",
-        "clip_ends",
         "crop_scale",
         "central_fraction",
         "decode_short_side",
