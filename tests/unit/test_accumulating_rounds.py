@@ -51,3 +51,13 @@ def test_an_encoder_is_for_a_task_or_for_all_of_a_camera(third, together, names)
         together=together,
     )  # fmt: skip
     assert [scope.name for scope in benchmark.list_scopes(args)] == names
+
+
+def test_no_task_left_to_plan_is_said_in_one_line(monkeypatch, capsys, tmp_path):
+    words = ["benchmark", "--third", "0", "--tasks", "sdoor_open", "--cameras", "default"]
+    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    assert ended.value.code == 2
+    assert "none of --tasks goes through one of --cameras" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
