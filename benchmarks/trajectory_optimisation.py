@@ -9,11 +9,13 @@ With `--rounds N` that is done again N times, half of the clips then beginning w
 went the time before with the encoder of that task and camera. With `--accumulate` a round adds
 fewer clips to those before it, and trains their encoder on for fewer steps, until it solves two
 episodes of each task that are its own, their seeds not among `--seeds`, or N rounds are over; only
-tasks of which one failed have more clips. The last encoder alone is measured. With `--together`
-one encoder is trained for all tasks of a camera. What is finished is kept, so it can be stopped and
-called again, with more tasks, cameras, seeds or rounds; clips of a round that are there are not
-made anew. `KEY=VALUE` changes keys of the training; steps and rate of rounds that train on are
-their own.
+tasks of which one failed have more clips. The last encoder alone is measured. With `--choose N` as
+well, up to N encoders are trained on the first clips, each with another seed, until one solves its
+own episodes; if none does, rounds go on from the one that did best, and of all that were made the
+one that did best in its own episodes is measured. With `--together` one encoder is trained for all
+tasks of a camera. What is finished is kept, so it can be stopped and called again, with more tasks,
+cameras, seeds or rounds; clips of a round that are there are not made anew. `KEY=VALUE` changes
+keys of the training; steps and rate of rounds that train on are their own.
 
 The interval of the aggregate resamples the pairs of task and camera: 95%, percentile bootstrap.
 Each pair has one encoder; with `--together` those of a camera share it, and the interval does not
@@ -22,173 +24,23 @@ tell what another training would give.
 
 import argparse
 import json
-import shutil
-import subprocess
-import sys
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import machine
-from vipl.config import compose
+from benchmarks.planning_rounds import Round, Scope, accumulate, plan_rounds
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.results import RECORDS_FILE, Record, read_records
-from vipl.evaluation.statistics import bootstrap_mean, latest
+from vipl.evaluation.results import Record
+from vipl.evaluation.statistics import bootstrap_mean
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
-
-FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"
-LATER_RATE = "model.optimizer.init_args.lr=1.0e-3"  # of rounds that train on
-OWN_SEEDS = 1000  # of the episodes that rounds plan for what they visit, and from there on
-OWN_EPISODES = 2  # of a round
-
-
-class Scope(NamedTuple):
-    """What an encoder is trained for.
-
-    Attributes:
-        tasks: Of the suite frankakitchen.
-        camera: Of the suite.
-    """
-
-    tasks: tuple[str, ...]
-    camera: str
-
-    @property
-    def which(self) -> str:
-        """Its tasks, as a part of names."""
-        return "all" if len(self.tasks) == len(TASKS) else "-".join(self.tasks)
-
-    @property
-    def name(self) -> str:
-        """Of its folders."""
-        return f"{self.which}-{self.camera}"
-
-
-def vipl(log: Path, *arguments: object) -> None:
-    """Run a command of vipl, and say where what it printed is if it fails."""
-    command = [sys.executable, "-m", "vipl.cli", *map(str, arguments)]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as stream:
-        stream.write(f"\n$ {' '.join(command[2:])}\n")
-        stream.flush()
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise SystemExit(f"a command failed with status {done.returncode}: see the end of {log}")
-
-
-def look() -> tuple[object, ...]:
-    """Return the options with which `vipl demos render` draws what EVAL will plan in."""
-    config = compose([EVAL], [])
-    return "--size", config["image_size"], "--mesh-grid-m", config["mesh_grid_m"]
-
-
-class Round:
-    """The clips, the encoder and the planned episodes of a scope, each of which is made once.
-
-    Args:
-        number: 0 for the first.
-        scope: Of its encoder.
-        args: Of the command line.
-        before: The round before, where the planner went astray.
-    """
-
-    def __init__(
-        self, number: int, scope: Scope, args: argparse.Namespace, before: "Round | None" = None
-    ) -> None:
-        self.number = number
-        self.scope = scope
-        self.args = args
-        self.before = before
-        self.folder: Path = args.out / f"round{number}"
-        self.planned: Path | None = None
-        """Of `vipl eval`, the last."""
-        self.astray = scope.tasks
-        """Tasks for which another round has more clips."""
-
-    @property
-    def base(self) -> "Round | None":
-        """The round whose clips are added to, and whose encoder is trained on; None: neither."""
-        return self.before if self.args.accumulate else None
-
-    @property
-    def states(self) -> Path:
-        """Folder of the clips as states: at first, cameras share them."""
-        return self.folder / "states" / (self.scope.name if self.before else self.scope.which)
-
-    def make(self) -> None:
-        """Make the clips and the encoder, if they are not there."""
-        self.generate()
-        self.train()
-
-    def generate(self) -> None:
-        """Make the clips, as states."""
-        if (self.states / "index.json").is_file():
-            return
-        tasks, number = self.scope.tasks, self.args.clips
-        more: list[object] = []
-        if self.before is not None:
-            more += ["--visited", self.before.planned, "--seed", self.number]
-        if self.base is not None:
-            shutil.copytree(self.base.states, self.states, dirs_exist_ok=True)
-            (self.states / "index.json").unlink()  # it is written last
-            more += ["--first", number + (self.number - 1) * self.args.new_clips]
-            tasks, number = self.base.astray, self.args.new_clips
-        vipl(self.folder / "logs" / f"{self.states.name}.txt", "demos", "generate",
-             "--quality", "anywhere", "--number", number, "--tasks", *tasks,
-             "--far", self.args.far, "--out", self.states, "--workers", 1, *more)  # fmt: skip
-
-    def train(self) -> None:
-        """Render the clips as the camera sees them, and train an encoder on them."""
-        name = self.scope.name
-        clips, run, log = (self.folder / place / name for place in ("clips", "runs", "logs"))
-        if (run / "encoder").is_dir():
-            return
-        log, start = log.with_suffix(".txt"), time.perf_counter()
-        onward: list[str] = []
-        if self.base is not None:
-            shutil.copytree(self.base.folder / "clips" / name, clips, dirs_exist_ok=True)
-            steps = self.args.more_steps
-            onward = [
-                f"model.weights={self.base.folder / 'runs' / name}",
-                f"trainer.max_steps={steps}",
-                f"trainer.val_check_interval={steps}",
-                LATER_RATE,
-            ]
-        vipl(log, "demos", "render", "--folder", self.states, "--with-shipped",
-             "--tasks", *self.scope.tasks, "--cameras", self.scope.camera, *look(),
-             "--workers", 1, "--out", clips)  # fmt: skip
-        rendered = time.perf_counter()
-        vipl(log, "fit", "--config", FIT, f"data.manifest={clips / 'manifest.parquet'}",
-             f"run_dir={run}", "threads=1", "data.num_workers=1", "ckpt_path=last",
-             *self.args.key, *onward)  # fmt: skip
-        spent = (
-            f"drawn in {rendered - start:.0f} s, trained in {time.perf_counter() - rendered:.0f} s"
-        )
-        print(f"round {self.number} {name}: {spent}", flush=True)
-
-    def plan(self, seeds: Sequence[int], controls: Sequence[str] = ()) -> list[Record]:
-        """Plan the episodes that have not been planned; return the records of all."""
-        args, scope, numbers = self.args, self.scope, [str(seed) for seed in seeds]
-        name = (
-            f"round{self.number}-{scope.camera}-{scope.which}-seeds-{'-'.join(numbers)}"
-            f"-samples-{args.samples}"
-        )
-        vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
-             "--encoder", self.folder / "runs" / scope.name, "--out", args.out / "results",
-             "--run-id", name, f"tasks=[{','.join(scope.tasks)}]", f"cameras=[{scope.camera}]",
-             f"seeds=[{','.join(numbers)}]", f"controls=[{','.join(controls)}]",
-             f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
-             "--workers", 1)  # fmt: skip
-        self.planned = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
-        return latest(read_records(self.planned / RECORDS_FILE)[0])
 
 
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
@@ -213,33 +65,6 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
             for pair, values in solved.items()
         },
     }
-
-
-def plan_rounds(scope: Scope, args: argparse.Namespace) -> dict[str, list[Record]]:
-    """Return the records of each round."""
-    current, records = None, {}
-    for number in range(args.rounds + 1):
-        current = Round(number, scope, args, current)
-        current.make()
-        records[f"round {number}"] = current.plan(args.seeds, args.controls)
-    return records
-
-
-def accumulate(scope: Scope, args: argparse.Namespace) -> dict[str, list[Record]]:
-    """Return the records of the last encoder."""
-    current = Round(0, scope, args)
-    current.make()
-    for number in range(args.rounds):
-        first = OWN_SEEDS + number * OWN_EPISODES
-        own = current.plan(range(first, first + OWN_EPISODES))
-        failed = {record.task for record in own if not record.metrics["success"]}
-        if not failed:
-            break
-        current.astray = tuple(task for task in scope.tasks if task in failed)
-        current = Round(number + 1, scope, args, current)
-        current.make()
-    print(f"{scope.name}: {current.number} rounds", flush=True)
-    return {f"up to {args.rounds} rounds": current.plan(args.seeds, args.controls)}
 
 
 def list_scopes(args: argparse.Namespace) -> list[Scope]:
@@ -281,13 +106,18 @@ def main() -> None:
         "--together", action="store_true", help="one encoder a camera, for all of its tasks"
     )
     parser.add_argument("--accumulate", action="store_true", help="rounds add to those before")
+    parser.add_argument(
+        "--choose", type=int, default=0, metavar="N", help="measure the best, of N first trainings"
+    )
     parser.add_argument("--new-clips", type=int, default=60, help="that such a round adds, a task")
     parser.add_argument("--more-steps", type=int, default=500, help="that such a round trains on")
     args = parser.parse_args()
     if not (scopes := list_scopes(args)):
         parser.error("none of --tasks goes through one of --cameras in this --third")
+    if args.choose and not args.accumulate:
+        parser.error("--choose goes with --accumulate: rounds from scratch are each measured")
     run = accumulate if args.accumulate else plan_rounds
-    by_states = {scope.which: Round(0, scope, args) for scope in scopes}  # which cameras share
+    by_states = {scope.which: Round(scope, args) for scope in scopes}  # which cameras share
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(Round.generate, by_states.values()))
         of_scope = list(pool.map(partial(run, args=args), scopes))

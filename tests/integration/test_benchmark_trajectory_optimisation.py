@@ -72,6 +72,25 @@ def test_rounds_that_accumulate_add_clips_and_train_on(tmp_path):
     assert "drawn in" not in shown_again
 
 
+def test_another_training_is_another_draw_on_the_same_clips(tmp_path):
+    short = ["--tasks", "sdoor_open", "--seeds", "0", "--accumulate", "--choose", "2"]
+    results, shown = run(tmp_path, *short)
+    name = "sdoor_open-left_cam"
+    assert results["up to 0 rounds"]["pairs"][name]["episodes"] == 1
+    assert "2 encoders made" in shown
+    assert [path.name for path in (tmp_path / "round0" / "clips").iterdir()] == [name]
+    first, second = (
+        (tmp_path / "round0" / "runs" / run / "encoder" / "model.safetensors").read_bytes()
+        for run in (name, f"{name}-training1")
+    )
+    assert first != second
+    # killed before its end, a training goes on: its encoder is there from the first validation on
+    (tmp_path / "round0" / "runs" / f"{name}-training1" / "spent.txt").unlink()
+    shown_again = run(tmp_path, *short)[1]
+    assert f"round 0 {name}-training1: drawn in" in shown_again
+    assert f"round 0 {name}: drawn in" not in shown_again
+
+
 def test_tasks_of_a_camera_may_share_an_encoder(tmp_path):
     short = ["--third", "0", "--tasks", "rdoor_open", "light_off", "--seeds", "0"]
     rounds = ["--rounds", "1", "--accumulate", "--new-clips", "1"]

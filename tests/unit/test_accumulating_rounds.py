@@ -4,36 +4,104 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from benchmarks import trajectory_optimisation as benchmark
+from benchmarks import planning_rounds as rounds
+from benchmarks import trajectory_optimisation as program
 
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import Record
 
+SCOPE = rounds.Scope(("sdoor_close", "sdoor_open"), "left_cam")
 
-def test_they_end_once_the_encoder_solves_episodes_of_its_own(monkeypatch):
+
+def accumulate(monkeypatch, solved, **options):
+    """Return what is made and planned, and the records.
+
+    Args:
+        solved: Given the round, its training, the task and the seed, whether an episode ends so.
+        options: Of the command line.
+    """
     made, planned = [], []
 
-    class Solving(benchmark.Round):
+    class Solving(rounds.Round):
         def make(self):
-            made.append((self.number, self.base and self.base.astray))
+            made.append((self.number, self.training, self.base and self.base.astray))
 
         def plan(self, seeds, controls=()):
-            planned.append((self.number, list(seeds), list(controls)))
+            planned.append((self.number, self.training, list(seeds), list(controls)))
             return [
-                # of the two own episodes of one task, the second is not solved at first
                 Record(task, "left_cam", seed, "trajopt", MAIN, "", {
-                    "success": float((task, seed) != ("sdoor_open", 1001))
+                    "success": float(solved(self.number, self.training, task, seed)),
+                    "object_error": 0.5,
                 })
                 for task in self.scope.tasks for seed in seeds
             ]  # fmt: skip
 
-    monkeypatch.setattr(benchmark, "Round", Solving)
-    args = Namespace(rounds=3, seeds=[0, 1], controls=["oracle"], out=Path(), accumulate=True)
-    scope = benchmark.Scope(("sdoor_close", "sdoor_open"), "left_cam")
-    records = benchmark.accumulate(scope, args)
-    assert made == [(0, None), (1, ("sdoor_open",))]
-    assert planned == [(0, [1000, 1001], []), (1, [1002, 1003], []), (1, [0, 1], ["oracle"])]
+    monkeypatch.setattr(rounds, "Round", Solving)
+    usual = {
+        "seeds": [0, 1],
+        "controls": ["oracle"],
+        "out": Path(),
+        "accumulate": True,
+        "choose": 0,
+    }
+    records = rounds.accumulate(SCOPE, Namespace(**{**usual, **options}))
+    return made, planned, records
+
+
+def test_they_end_once_the_encoder_solves_episodes_of_its_own(monkeypatch):
+    # of the two own episodes of one task, the second is not solved at first
+    made, planned, records = accumulate(
+        monkeypatch, lambda _n, _t, task, seed: (task, seed) != ("sdoor_open", 1001), rounds=3
+    )
+    assert made == [(0, 0, None), (1, 0, ("sdoor_open",))]
+    assert planned == [
+        (0, 0, [1000, 1001], []), (1, 0, [1002, 1003], []), (1, 0, [0, 1], ["oracle"]),
+    ]  # fmt: skip
     assert [record.seed for record in records["up to 3 rounds"]] == [0, 1, 0, 1]
+
+
+def test_the_last_is_measured_where_there_is_no_choice(monkeypatch):
+    made, planned, _ = accumulate(monkeypatch, lambda number, *_: number == 0, rounds=0)
+    assert made == [(0, 0, None)]
+    assert planned == [(0, 0, [0, 1], ["oracle"])]
+    _, planned, _ = accumulate(monkeypatch, lambda *_: False, rounds=1)
+    assert planned == [(0, 0, [1000, 1001], []), (1, 0, [0, 1], ["oracle"])]
+
+
+def test_no_more_is_trained_once_a_training_solves_its_own_episodes(monkeypatch):
+    made, planned, _ = accumulate(
+        monkeypatch, lambda _, training, *__: training == 1, rounds=3, choose=3
+    )
+    assert made == [(0, 0, None), (0, 1, None)]
+    own = [1000, 1001]
+    assert planned == [(0, 0, own, []), (0, 1, own, []), (0, 1, [0, 1], ["oracle"])]
+
+
+def test_rounds_go_on_from_the_best_training_and_the_best_of_all_is_measured(monkeypatch):
+    # training 1 solves one task, and the first round from it solves more than the last
+    def solved(number, training, task, seed):
+        return training == 1 and (
+            task == "sdoor_open" if number != 1 else (task, seed) != ("sdoor_open", 1002)
+        )
+
+    made, planned, _ = accumulate(monkeypatch, solved, rounds=2, choose=3)
+    assert [(number, training) for number, training, _ in made] == [
+        (0, 0), (0, 1), (0, 2), (1, 1), (2, 1),
+    ]  # fmt: skip
+    assert [astray for *_, astray in made[3:]] == [("sdoor_close",), ("sdoor_open",)]
+    assert planned[-2:] == [(2, 1, [1004, 1005], []), (1, 1, [0, 1], ["oracle"])]
+
+
+def test_trainings_share_clips_and_what_a_round_adds_to_one_is_its_own():
+    args = Namespace(out=Path("out"), accumulate=True)
+    first, second = (rounds.Round(SCOPE, args, training=training) for training in (0, 1))
+    assert first.clips == second.clips
+    assert first.states == second.states
+    assert first.run != second.run
+    later = [rounds.Round(SCOPE, args, before) for before in (first, second)]
+    assert later[0].number == later[1].number == 1
+    for place in ("run", "clips", "states"):
+        assert getattr(later[0], place) != getattr(later[1], place)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +118,22 @@ def test_an_encoder_is_for_a_task_or_for_all_of_a_camera(third, together, names)
         tasks=["sdoor_open", "rdoor_open"], cameras=["default", "left_cam"], third=third,
         together=together,
     )  # fmt: skip
-    assert [scope.name for scope in benchmark.list_scopes(args)] == names
+    assert [scope.name for scope in program.list_scopes(args)] == names
 
 
 def test_no_task_left_to_plan_is_said_in_one_line(monkeypatch, capsys, tmp_path):
     words = ["benchmark", "--third", "0", "--tasks", "sdoor_open", "--cameras", "default"]
     monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
-        benchmark.main()
+        program.main()
     assert ended.value.code == 2
     assert "none of --tasks goes through one of --cameras" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_choice_among_trainings_needs_rounds_that_accumulate(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmark", "--choose", "3"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2
+    assert "--choose goes with --accumulate" in capsys.readouterr().err
