@@ -95,7 +95,12 @@ class Round:
     @property
     def name(self) -> str:
         """Of its training, and of the clips that a round adds for it."""
-        return f"{self.scope.name}-training{self.training}" if self.training else self.scope.name
+        return self.scope.name + self.which_training
+
+    @property
+    def which_training(self) -> str:
+        """Its training, as a part of names."""
+        return f"-training{self.training}" if self.training else ""
 
     @property
     def run(self) -> Path:
@@ -172,9 +177,8 @@ class Round:
         """Plan the episodes that have not been planned; return the records of all."""
         args, scope, numbers = self.args, self.scope, [str(seed) for seed in seeds]
         name = (
-            f"round{self.number}-{scope.camera}-{scope.which}"
-            + (f"-training{self.training}" if self.training else "")
-            + f"-seeds-{'-'.join(numbers)}-samples-{args.samples}"
+            f"round{self.number}-{scope.camera}-{scope.which}{self.which_training}"
+            f"-seeds-{'-'.join(numbers)}-samples-{args.samples}"
         )
         vipl(self.folder / "logs" / f"{name}.txt", "eval", "--config", EVAL,
              "--encoder", self.run, "--out", args.out / "results",
@@ -209,7 +213,13 @@ def plan_rounds(scope: Scope, args: argparse.Namespace) -> dict[str, list[Record
 
 
 def attempts(scope: Scope, args: argparse.Namespace, made: Sequence[Round]) -> Iterator[Round]:
-    """Yield the trainings to choose among, then rounds that go on from the best of those made."""
+    """Yield the trainings to choose among, then rounds that go on from the best of those made.
+
+    Args:
+        scope: Of the encoders.
+        args: Of the command line.
+        made: What has been yielded and judged; it grows meanwhile.
+    """
     for training in range(args.choose or 1):
         yield Round(scope, args, training=training)
     current = best(made)
