@@ -114,6 +114,8 @@ def main() -> None:
     args = parser.parse_args()
     if not (scopes := list_scopes(args)):
         parser.error("none of --tasks goes through one of --cameras in this --third")
+    if min(args.rounds, args.choose) < 0:
+        parser.error("--rounds and --choose are numbers from 0 on")
     if args.choose and not args.accumulate:
         parser.error("--choose goes with --accumulate: rounds from scratch are each measured")
     run = accumulate if args.accumulate else plan_rounds

@@ -121,19 +121,21 @@ def test_an_encoder_is_for_a_task_or_for_all_of_a_camera(third, together, names)
     assert [scope.name for scope in program.list_scopes(args)] == names
 
 
-def test_no_task_left_to_plan_is_said_in_one_line(monkeypatch, capsys, tmp_path):
-    words = ["benchmark", "--third", "0", "--tasks", "sdoor_open", "--cameras", "default"]
-    monkeypatch.setattr("sys.argv", [*words, "--out", str(tmp_path / "out")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--third", "0", "--tasks", "sdoor_open", "--cameras", "default"],
+            "none of --tasks goes through one of --cameras",
+        ),
+        (["--choose", "3"], "--choose goes with --accumulate"),
+        (["--rounds", "-1"], "--rounds and --choose are numbers from 0 on"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_in_one_line(monkeypatch, capsys, tmp_path, words, message):
+    monkeypatch.setattr("sys.argv", ["benchmark", *words, "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == 2
-    assert "none of --tasks goes through one of --cameras" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_choice_among_trainings_needs_rounds_that_accumulate(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["benchmark", "--choose", "3"])
-    with pytest.raises(SystemExit) as ended:
-        program.main()
-    assert ended.value.code == 2
-    assert "--choose goes with --accumulate" in capsys.readouterr().err

@@ -154,6 +154,7 @@ def test_settings_become_arguments():
     ("overrides", "message"),
     [
         (["setting=ful"], "has no setting 'ful'"),
+        (["chosen.tasks=[a]"], r"chosen has no 'steps'\. .* settings\.NAME\.KEY"),
         (["titel=x"], "no key 'titel': did you mean title"),
         (["baseline=two"], "no encoder 'two': expected one"),
         (["encoders.one.name=x"], "'one' must say exactly one of train, name and untrained"),

@@ -119,10 +119,14 @@ def read_study(file: str, overrides: Sequence[str] = ()) -> Study:
     try:
         config = _with_lists_of_words(compose([file], overrides))
     except UserError as error:
-        unknown = re.search(r"'settings\.(\w+)' not found", str(error))
-        if unknown is None:
+        if unknown := re.search(r"'settings\.(\w+)' not found", str(error)):
+            raise UserError(f"{file} has no setting {unknown[1]!r} under settings") from error
+        if (lost := re.search(r"'chosen\.(\w+)' not found", str(error))) is None:
             raise
-        raise UserError(f"{file} has no setting {unknown[1]!r} under settings") from error
+        raise UserError(
+            f"{file}: chosen has no {lost[1]!r}. To change one value of a setting, say "
+            "settings.NAME.KEY=…: chosen.KEY=… takes the place of all of them"
+        ) from error
     try:
         values = parser.parse_object(config)
     except ArgumentError as error:
