@@ -1,4 +1,4 @@
-"""Pictures by several processes: the same as by one, and what happens when one dies."""
+"""Pictures by several processes and contexts: the same as by one, and what happens when one ends."""
 
 import multiprocessing
 import os
@@ -33,3 +33,13 @@ def test_processes_draw_what_one_does_and_leave_none_behind():
     several.close()
     assert set(multiprocessing.active_children()) == before
     alone.close()
+
+
+def test_a_context_that_ends_takes_nothing_from_the_others():
+    first, second = (KitchenEnv(TASKS["sdoor_open"], image_size=16) for _ in range(2))
+    state = first.start_state()[None]
+    expected = first.render(state, "left_cam")
+    assert np.array_equal(second.render(state, "left_cam"), expected)
+    first.close()
+    assert np.array_equal(second.render(state, "left_cam"), expected)
+    second.close()

@@ -170,5 +170,6 @@ def _serve(pipe: connection.Connection[Any, Any], scene: Scene) -> None:
 
 
 def _free(resources: mujoco.MjrContext, context: Any) -> None:
+    context.make_current()  # else the current one loses what it holds under the same numbers
     resources.free()
     context.free()
