@@ -37,7 +37,6 @@ from vipl.evaluation.evaluator import (
     Grid,
     Outcome,
 )
-from vipl.evaluation.familiar import Familiar, Strangeness
 from vipl.evaluation.minari_trajectories import load_trajectories
 from vipl.evaluation.online_learning import Begin, Rewarded, practise
 from vipl.evaluation.policy_learning import Dataset, View, learn, make_data, outcome
@@ -50,7 +49,6 @@ _PAPERS_POLICY = PolicyTraining()
 _EASY_FRAME = 20
 _DEFAULT_DATASET = Dataset()
 _ONLINE = OnlineTraining()
-_ANYWHERE = Familiar()
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class ControlEvaluator(Evaluator):
         online: How policies are learnt by acting.
         mesh_grid_m: Draw large meshes with their vertices merged in a grid of this width in metres,
             which is faster; 0.006 suits the kitchen. By default they are drawn as they are.
-        familiar: How trajectory optimisation is kept near the encoder's training pictures.
 
     Attributes:
         cameras: Names of the viewpoints.
@@ -129,7 +126,6 @@ class ControlEvaluator(Evaluator):
         policy: PolicyTraining = _PAPERS_POLICY,
         online: OnlineTraining = _ONLINE,
         mesh_grid_m: float | None = None,
-        familiar: Familiar = _ANYWHERE,
     ) -> None:
         if steps is not None and steps < 1:
             raise UserError(f"steps is {steps}, expected 1 or more")
@@ -146,8 +142,6 @@ class ControlEvaluator(Evaluator):
         self.policy = policy
         self.online = online
         self.mesh_grid_m = mesh_grid_m
-        self.familiar = familiar
-        self._strangeness: tuple[str, Encoder, Strangeness] | None = None
         self._current: tuple[str, ControlEnv] | None = None
 
     @abstractmethod
@@ -220,24 +214,11 @@ class ControlEvaluator(Evaluator):
         env = view.env
         start = goal.states[self._start_frame(env, goal)]
         reward, shown = self._reward(cell, view, goal)
-        score = oracle_score(env)
-        if reward is not None:
-            score = trajopt.visual_score(env, view.camera, reward, self._strange(cell, reward))
+        score = trajopt.visual_score(env, view.camera, reward) if reward else oracle_score(env)
         states = trajopt.run_episode(
             env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
         )
         return trajopt.outcome(view, states, goal.states[-1], reward=reward, shown=shown)
-
-    def _strange(self, cell: Cell, reward: GoalReward) -> Strangeness | None:
-        """Return the cost of strange pictures, None where they cost nothing; one is kept."""
-        if self.familiar.manifest is None:
-            return None
-        path = self.familiar.manifest.format(task=cell.task, camera=cell.camera)
-        kept = self._strangeness
-        if kept is None or kept[0] != path or kept[1] is not reward.encoder:
-            strangeness = Strangeness(reward.encoder, path, self.familiar)
-            self._strangeness = kept = (path, reward.encoder, strangeness)
-        return kept[2]
 
     def _learn(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
         picture, shown = None, "the ends of the trajectories"

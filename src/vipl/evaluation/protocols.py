@@ -22,10 +22,10 @@ PROTOCOLS: Mapping[str, str] = {
 
 UNHEEDED: Mapping[str, Sequence[str]] = {
     TRAJOPT: ("dataset", "policy", "online"),
-    OFFLINE_RL: ("planner", "online", "familiar"),
-    IMITATION: ("planner", "online", "familiar"),
-    ONLINE_RL: ("planner", "dataset", "policy", "familiar"),
-    CORRELATION: ("setting", "steps", "planner", "policy", "online", "familiar"),
-    GAIN: ("setting", "steps", "policy", "online", "familiar"),
+    OFFLINE_RL: ("planner", "online"),
+    IMITATION: ("planner", "online"),
+    ONLINE_RL: ("planner", "dataset", "policy"),
+    CORRELATION: ("setting", "steps", "planner", "policy", "online"),
+    GAIN: ("setting", "steps", "policy", "online"),
 }
 """Records do not depend on these arguments of a `ControlEvaluator`."""

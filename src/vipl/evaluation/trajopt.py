@@ -14,7 +14,6 @@ from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
 from vipl.control.planning import StateScore, plan_steps
 from vipl.evaluation.evaluator import Outcome
-from vipl.evaluation.familiar import Strangeness
 from vipl.evaluation.policy_learning import View
 from vipl.rewards import GoalReward, as_images
 
@@ -45,21 +44,12 @@ def run_episode(
     return np.array([start, *(state for _, state in taken)])
 
 
-def visual_score(
-    env: ControlEnv, camera: str, reward: GoalReward, strangeness: Strangeness | None = None
-) -> StateScore:
-    """Return the score by images: the value of each plan's last frame, in one batch.
-
-    Where strangeness is given, less what that costs.
-    """
+def visual_score(env: ControlEnv, camera: str, reward: GoalReward) -> StateScore:
+    """Return the score by images: the value of each plan's last frame, in one batch."""
 
     def score(states: Floats) -> Floats:
         pictures = env.render(states[:, -1], camera)
-        embeddings = reward.encoder.embed(as_images(pictures))
-        values = reward.value_of(embeddings)
-        if strangeness is not None:
-            values = values - strangeness.cost(embeddings.cpu()).to(values.device)
-        return values.double().cpu().numpy()
+        return reward.value(as_images(pictures)).double().cpu().numpy()
 
     return score
 
