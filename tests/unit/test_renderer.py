@@ -1,4 +1,4 @@
-"""Pictures by several processes and contexts: the same as by one, and what happens when one ends."""
+"""Pictures by several processes or contexts: as by one, and what happens when one ends."""
 
 import multiprocessing
 import os
