@@ -179,8 +179,8 @@ class ExportEncoder(Callback):
             self._save(pl_module, "encoder_initial")
 
     @rank_zero_only
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the encoder as it is."""
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the encoder that was validated: callbacks that average weights still have it so."""
         if not trainer.sanity_checking:
             self._save(pl_module, "encoder")
 
@@ -241,6 +241,21 @@ class ProgressBar(RichProgressBar):
     def _get_train_description(self, current_epoch: int) -> str:
         counted = self.trainer.max_epochs not in (None, -1)
         return super()._get_train_description(current_epoch) if counted else "Training  "
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Of this epoch: as many as it has, or those up to the last step.
+
+        Lightning's own counts from where a run went on, and takes steps for batches.
+        """
+        trainer = self.trainer
+        batches: int | float = trainer.num_training_batches
+        if trainer.max_steps < 0:
+            return batches
+        done: int = trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        accumulated = trainer.accumulate_grad_batches
+        left: int = (trainer.max_steps - trainer.global_step) * accumulated - done % accumulated
+        return min(batches, done + left)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return what stands beside the bar; new only where Lightning logs.

@@ -30,7 +30,7 @@ def compose(files: Sequence[str | Path], overrides: Sequence[str]) -> Config:
     """Merge YAML files in their order, then `key=value` arguments, and resolve interpolations.
 
     Where a layer changes a `class_path`, the `init_args` of the class before are dropped. Lists
-    are replaced, not joined.
+    are replaced; a key that ends in "+" adds to the list of the layers before.
 
     Args:
         files: YAML files, each a mapping.
@@ -135,11 +135,22 @@ def _plain(config: Any, name: str) -> Config:
     return {str(key): value for key, value in plain.items()}
 
 
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
 def _merge(base: Config, layer: Config) -> Config:
     merged = copy.copy(base)
     if "class_path" in layer and base.get("class_path") != layer["class_path"]:
         merged.pop("init_args", None)
     for key, value in layer.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        if key.endswith("+"):
+            merged[key[:-1]] = [*_as_list(merged.get(key[:-1])), *_as_list(value)]
+            continue
+        before = merged.get(key)
+        if isinstance(value, dict):
+            value = _merge(before if isinstance(before, dict) else {}, value)
+        merged[key] = value
     return merged

@@ -25,7 +25,7 @@ from vipl.files import write_atomically
 from vipl.module import VIPModule
 from vipl.parallel import TimmSyncBatchNorm, check_trainer
 from vipl.resume.files import LAST, AtomicCheckpointIO, Found, find, folder_of
-from vipl.resume.keeper import CheckpointSettings, Keeper
+from vipl.resume.keeper import CheckpointSettings, Keeper, LastStep, into_run_folder
 from vipl.resume.metrics_file import MetricsFile
 from vipl.resume.recipe import Record, check, note_on_processes, recipe_of
 from vipl.resume.run_folder import CONFIG_FILE, claimed
@@ -119,6 +119,7 @@ class FitCLI(LightningCLI):
             batch_size=self.config.data.batch_size,
             sync_batchnorm=self.config.trainer.sync_batchnorm,
         )
+        self.model.check_optimizer(validates=self.trainer.limit_val_batches != 0)
         if self.goes_on and self.config.overwrite:
             raise UserError(
                 f"overwrite=true would delete the run in {self.run_dir} that ckpt_path goes on "
@@ -152,17 +153,21 @@ class FitCLI(LightningCLI):
                 "trainer.use_distributed_sampler is true, expected false: the data module shares "
                 "the samples out itself, so that they do not depend on the number of processes"
             )
-        if trainer["logger"] is None:
-            kwargs["logger"] = default_loggers(self.run_dir, self.found)
+        if trainer["logger"] is not False:
+            own_loggers = [one for one in _as_list(trainer["logger"]) if isinstance(one, Logger)]
+            kwargs["logger"] = [*default_loggers(self.run_dir, self.found), *own_loggers]
         if not self.datamodule.num_clips("val"):
             kwargs["limit_val_batches"] = 0
-        own: list[Callback] = [
+        keeper = Keeper(self.run_dir, self.config_init["checkpoint"], self.record)
+        first: list[Callback] = [
+            LastStep(keeper),
             *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
-            Keeper(self.run_dir, self.config_init["checkpoint"], self.record),
         ]
         if trainer["enable_progress_bar"] is not False:
-            own.append(ProgressBar())
-        kwargs["callbacks"] = [*own, *_as_list(trainer["callbacks"])]
+            first.append(ProgressBar())
+        theirs = _as_list(trainer["callbacks"])
+        into_run_folder(theirs, self.run_dir)
+        kwargs["callbacks"] = [*first, *theirs, keeper]  # the last: it saves what theirs hold
         if trainer["deterministic"]:
             kwargs["benchmark"] = False  # cuDNN may find another way each time
         plugins = _as_list(trainer["plugins"])
@@ -203,6 +208,13 @@ class FitCLI(LightningCLI):
         text = self.parser.dump(config, skip_none=False)
         write_atomically(self.run_dir / CONFIG_FILE, lambda path: path.write_text(text))
 
+    def tell_loggers(self) -> None:
+        """Give the resolved configuration to the user's own loggers; the run's folder has it."""
+        config = json.loads(self.parser.dump(self.config, format="json", skip_none=False))
+        for logger in self.trainer.loggers:
+            if not isinstance(logger, TensorBoardLogger | MetricsFile):
+                logger.log_hyperparams(config)
+
     def describe(self) -> str:
         """Return one line on what is trained on what, and lines on what it goes on from."""
         lines = [describe(self.model, self.datamodule)]
@@ -236,6 +248,7 @@ def fit(config: Config) -> Path:
             if cli.trainer.is_global_zero:
                 cli.save_config()
                 print(cli.describe(), flush=True)
+                cli.tell_loggers()
             if cli.trainer.strategy.root_device.type == "cpu":
                 keep_freed_memory()
             path = None if cli.found is None else cli.found.path

@@ -4,6 +4,8 @@ Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S im
 D embedding size.
 """
 
+import difflib
+import sys
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vipl.curves import curve_metrics, distances_to_last
 from vipl.data.samples import Batch, HeldOutClip
@@ -22,6 +25,7 @@ from vipl.models.encoder import Encoder
 from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.parallel import check_accumulation
 from vipl.ranks import Ranks
+from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer
 
 Terms: TypeAlias = dict[str, Tensor]
 
@@ -73,7 +77,11 @@ class VIPModule(pl.LightningModule):
         l1_weight: Of the embeddings' mean L1 norm.
         l2_weight: Of the embeddings' mean L2 norm.
         optimizer: Made from the encoder's parameters.
-        lr_scheduler: Made from the optimiser, stepped once a training step; None: constant.
+        parameter_groups: Another rate for the backbone, no decay for norms and biases; None: all
+            parameters alike.
+        lr_scheduler: Made from the optimiser, stepped once a training step, or after each
+            validation where it watches a figure (pytorch_lightning.cli.ReduceLROnPlateau); None:
+            constant.
         compile: Have torch.compile fuse the network of the training step. The first step then
             takes a minute or more; checkpoints and exported encoders are the same.
         seed: Of the random pairings; the run's.
@@ -88,6 +96,7 @@ class VIPModule(pl.LightningModule):
         l1_weight: float = 0.001,
         l2_weight: float = 0.001,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-4, fused=True),
+        parameter_groups: ParameterGroups | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         compile: bool = False,
         seed: int = 0,
@@ -100,6 +109,7 @@ class VIPModule(pl.LightningModule):
         self.l1_weight = l1_weight
         self.l2_weight = l2_weight
         self.optimizer = optimizer
+        self.parameter_groups = parameter_groups
         self.lr_scheduler = lr_scheduler
         self.compile_network = compile
         self.seed = seed
@@ -114,12 +124,33 @@ class VIPModule(pl.LightningModule):
         """Refuse combinations of intervals that would make another loss."""
         check_accumulation(self.trainer)
 
+    def check_optimizer(self, *, validates: bool) -> None:
+        """Refuse an optimiser or a schedule that cannot work, before a run is begun.
+
+        Args:
+            validates: Whether the run has held-out clips.
+
+        Raises:
+            UserError: With the reason.
+        """
+        watches = check_optimizer(
+            self.encoder, self.optimizer, self.parameter_groups, self.lr_scheduler
+        )
+        if watches and not validates:
+            raise UserError(
+                "model.lr_scheduler watches a figure of validation, and no clip is held out: build "
+                "the manifest with a --val-fraction, or choose another schedule"
+            )
+
     def configure_optimizers(self) -> Any:
         """Make the optimiser, and the schedule where there is one."""
-        optimizer = self.optimizer(self.encoder.parameters())
+        optimizer = make_optimizer(self.encoder, self.optimizer, self.parameter_groups)
         if self.lr_scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}
+        schedule: dict[str, Any] = {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            # Lightning saves it, and would step it with epochs, which are not validations.
+            schedule |= {"monitor": "", "interval": "epoch", "frequency": sys.maxsize}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_fit_start(self) -> None:
@@ -202,10 +233,11 @@ class VIPModule(pl.LightningModule):
             permutations = permutations.to(embeddings.device, non_blocking=True)
         return self.objective.terms(embeddings, times, permutations)
 
-    def on_validation_start(self) -> None:
+    def on_validation_epoch_start(self) -> None:
         """Let all processes look through the network that is exported, the first one's.
 
-        Running averages differ from process to process, as their shares of the batch do.
+        Running averages differ from process to process, as their shares of the batch do. By now a
+        callback that averages the weights has put the average in their place.
         """
         self.ranks.copy_from_first(self.encoder.buffers())
 
@@ -238,7 +270,32 @@ class VIPModule(pl.LightningModule):
             "val/start_distance": np.mean([result.distances[0] for result in results]),
         }
         # Every process has gathered the same, so there is nothing left to synchronise.
-        self.log_dict({name: float(value) for name, value in logged.items()}, sync_dist=False)
+        figures = {name: float(value) for name, value in logged.items()}
+        self.log_dict(figures, sync_dist=False)
+        self._watch(figures)
+
+    def _watch(self, figures: dict[str, float]) -> None:
+        """Step a schedule that watches a figure, now that there are new ones.
+
+        Args:
+            figures: Of this validation, the same in all processes.
+
+        Raises:
+            UserError: If the figure that it watches is not there.
+        """
+        schedule = self.lr_schedulers()
+        if not isinstance(schedule, ReduceLROnPlateau):
+            return
+        monitor: str = schedule.monitor  # type: ignore[attr-defined]
+        known: dict[str, Tensor | float] = {**dict(self.trainer.callback_metrics), **figures}
+        if monitor not in known and not (self.trainer.sanity_checking and "val" not in monitor):
+            near = difflib.get_close_matches(monitor, known, n=1) or sorted(figures)
+            raise UserError(
+                f"model.lr_scheduler watches {monitor!r}, which is not logged: did you mean "
+                f"{' or '.join(near)}?"
+            )
+        if not self.trainer.sanity_checking:
+            schedule.step(float(known[monitor]))
 
     def _gather_held_out(self) -> list[HeldOutResult]:
         """Return what all processes have seen, each clip once, in an order of its own."""

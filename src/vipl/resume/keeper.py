@@ -15,17 +15,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 
 from vipl.errors import UserError
 from vipl.module import VIPModule
-from vipl.resume.files import RECORD_KEY, keep_latest, last_path, step_path
+from vipl.resume.files import RECORD_KEY, folder_of, keep_latest, last_path, step_path
 from vipl.resume.metrics_file import MetricsFile
 from vipl.resume.recipe import Record
 from vipl.signals import StopRequest
 
 _ROWS_KEY = "vipl_metrics_rows"
 _MIN_KEPT = 2
+_OWN_NAMES = ("last", "{step}", "step={step}")
 
 
 @dataclass
@@ -121,7 +122,7 @@ class Keeper(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the beginning: a run that cannot save shall not train first."""
-        self._save(trainer)
+        self.save(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -133,7 +134,7 @@ class Keeper(Checkpoint):
             return  # half-way to a step: the gradients so far would be lost
         stop, due = self._agree(trainer, pl_module)
         if stop or due:
-            self._save(trainer)
+            self.save(trainer)
         if stop:
             self._stop(trainer, stop)
 
@@ -155,17 +156,17 @@ class Keeper(Checkpoint):
             return  # after the last step there is only this left to do
         if not trainer.sanity_checking:
             self._cut_validation = True
-            self._save(trainer)
+            self.save(trainer)
         self._stop(trainer, stop)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after every validation."""
         if not trainer.sanity_checking:
-            self._save(trainer)
+            self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the last step."""
-        self._save(trainer)
+        self.save(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -203,7 +204,8 @@ class Keeper(Checkpoint):
         minutes = (time.monotonic() - self._saved_at) / 60
         return by_steps or minutes >= self.settings.every_n_minutes
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def save(self, trainer: pl.Trainer) -> None:
+        """Save the run after the steps so far, where that has not been done."""
         step = trainer.global_step
         if self._saved_step == step:
             return
@@ -223,6 +225,46 @@ class Keeper(Checkpoint):
         if number == _requeue_signal(trainer):
             _requeue()
         raise Stopped(128 + (number if number == signal.SIGINT else signal.SIGTERM))
+
+
+class LastStep(Callback):
+    """Has the last step saved before other callbacks end the training.
+
+    Those that average weights then put the average in their place; the run goes on from the weights
+    themselves. Lightning calls `Keeper`, as all that save, after the others.
+
+    Args:
+        keeper: Saves the run.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last step."""
+        self.keeper.save(trainer)
+
+
+def into_run_folder(callbacks: list[Callback], run_dir: Path) -> None:
+    """Let the user's own ModelCheckpoints write into the run's folder of checkpoints.
+
+    Args:
+        callbacks: The user's; those that say where they write are left alone.
+        run_dir: Folder of the run.
+
+    Raises:
+        UserError: If one would write the files that the run itself keeps there.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, ModelCheckpoint) or callback.dirpath is not None:
+            continue
+        if callback.save_last or callback.filename in _OWN_NAMES:
+            kept = "save_last" if callback.save_last else f"filename={callback.filename}"
+            raise UserError(
+                f"ModelCheckpoint's {kept} would replace what the run keeps in checkpoints/ "
+                "(last.ckpt, step=N.ckpt): leave it out, or give it a dirpath of its own"
+            )
+        callback.dirpath = str(folder_of(run_dir).absolute())
 
 
 def _stop_signals(trainer: pl.Trainer) -> set[signal.Signals]:

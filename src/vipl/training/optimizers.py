@@ -1,0 +1,140 @@
+"""Optimisers of an encoder's parameters, by groups, tried before a run begins."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from vipl.errors import UserError
+from vipl.models.encoder import Encoder
+
+
+@dataclass
+class ParameterGroups:
+    """How the optimiser treats some parameters otherwise than others.
+
+    Attributes:
+        backbone_rate: What the learning rate of all but the linear head is multiplied by: less
+            than 1 to fine-tune a network that was trained before under a head that was not; 0
+            leaves it as it is.
+        decay_norms_and_biases: Whether weight decay reaches vectors too: the scales and shifts of
+            normalisation, biases, class tokens and what else a network exempts.
+    """
+
+    backbone_rate: float = 1.0
+    decay_norms_and_biases: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.backbone_rate < float("inf"):
+            raise UserError(f"backbone_rate is {self.backbone_rate}, expected 0 or more")
+
+
+def make_optimizer(
+    encoder: Encoder, make: OptimizerCallable, groups: ParameterGroups | None
+) -> Optimizer:
+    """Make the optimiser of an encoder's parameters.
+
+    Args:
+        encoder: Whose parameters are trained.
+        make: Makes an optimiser of parameters, or of groups of them.
+        groups: None: one group of all parameters, in the encoder's order.
+
+    Raises:
+        UserError: If the groups need a head and the encoder has none.
+    """
+    if groups is None:
+        return make(encoder.parameters())
+    parts = _parts(encoder, groups)
+    optimizer = make([settings for settings, _ in parts])
+    for group, (_, rate) in zip(optimizer.param_groups, parts, strict=True):
+        group["lr"] *= rate
+    return optimizer
+
+
+def check_optimizer(
+    encoder: Encoder,
+    make: OptimizerCallable,
+    groups: ParameterGroups | None,
+    make_schedule: LRSchedulerCallable | None,
+) -> bool:
+    """Try an optimiser and its schedule on parameters of no account, before a run is begun.
+
+    Returns:
+        Whether the schedule watches a figure, so that it needs validations.
+
+    Raises:
+        UserError: If the optimiser does not take the encoder's parameters or dense gradients, asks
+            for the loss several times a step, or the schedule does not take the optimiser.
+    """
+    _tried("model.optimizer", lambda: make_optimizer(encoder, make, groups))
+    probe = nn.Parameter(torch.zeros(2, 2))
+    probe.grad = torch.zeros(2, 2)
+    optimizer = _tried("model.optimizer", lambda: make([probe]))
+    schedule = None
+    if make_schedule is not None:
+        schedule = _tried("model.lr_scheduler", lambda: make_schedule(optimizer))
+    watches = isinstance(schedule, ReduceLROnPlateau)
+    if watches and not hasattr(schedule, "monitor"):
+        raise UserError(
+            "model.lr_scheduler: ReduceLROnPlateau needs the figure that it watches: "
+            "class_path=pytorch_lightning.cli.ReduceLROnPlateau, init_args.monitor=val/loss"
+        )
+    _tried("model.optimizer", optimizer.step)
+    return watches
+
+
+def _tried(key: str, action: Callable[[], Any]) -> Any:
+    """Do something of somebody else's, and say in one sentence what it refuses."""
+    try:
+        return action()
+    except UserError:
+        raise
+    except Exception as error:  # each class has its own way to refuse
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hint = ""
+        if "closure" in reason:
+            hint = ": it asks for the loss several times a step, and a step has one batch"
+        raise UserError(f"{key} cannot train this encoder ({reason}){hint}") from error
+
+
+def _parts(encoder: Encoder, groups: ParameterGroups) -> list[tuple[dict[str, Any], float]]:
+    """Return groups of parameters for an optimiser, each with its factor of the rate."""
+    head = {id(parameter) for parameter in _head(encoder).parameters()}
+    if groups.backbone_rate != 1 and not head:
+        raise UserError(
+            "model.parameter_groups.backbone_rate needs a head beside the backbone, and "
+            "model.encoder.output_dim=0 leaves none"
+        )
+    exempt = set() if groups.decay_norms_and_biases else _exempt(encoder)
+    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in encoder.parameters():
+        key = (id(parameter) in head, id(parameter) in exempt)
+        parts.setdefault(key, []).append(parameter)
+    return [
+        (
+            {"params": parameters, **({"weight_decay": 0.0} if undecayed else {})},
+            1.0 if of_head else groups.backbone_rate,
+        )
+        for (of_head, undecayed), parameters in parts.items()
+    ]
+
+
+def _head(encoder: Encoder) -> nn.Module:
+    head: nn.Module = encoder.network.get_classifier()  # type: ignore[operator]
+    return head
+
+
+def _exempt(encoder: Encoder) -> set[int]:
+    """Return which parameters weight decay shall not reach: vectors, and what timm names."""
+    named: Iterable[str] = getattr(encoder.network, "no_weight_decay", set)()
+    names = set(named)
+    return {
+        id(parameter)
+        for name, parameter in encoder.network.named_parameters()
+        if parameter.ndim <= 1 or name in names
+    }
