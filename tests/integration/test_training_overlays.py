@@ -61,7 +61,8 @@ def test_overlays_add_their_callbacks():
 
 
 def test_warmup_then_cosine(tiny_manifest, tmp_path):
-    settings = ["model.lr_scheduler.init_args.warmup_steps=3", "trainer.accumulate_grad_batches=2"]
+    warmup = "model.lr_scheduler.init_args.warmup_fraction=0.375"  # three of eight steps
+    settings = [warmup, "trainer.accumulate_grad_batches=2"]
     assert fit(tiny_manifest, tmp_path / "run", "warmup_cosine", *settings) == 0
     rates = column(tmp_path / "run", "train/learning_rate")
     cosine = [(1 + math.cos(math.pi * step / 5)) / 2 for step in range(5)]
