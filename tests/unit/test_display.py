@@ -162,10 +162,12 @@ def a_stream() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("aspect", "width"),
-    [("16/11", 186), ("8/9", 114), ("4/3", 171), ("1/2", 64), ("5/4", 160), ("13/16", 104)],
-)
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts"])
+    ("suffix", "aspect", "width"),
+    [
+        ("mp4", "16/11", 186), ("mp4", "8/9", 114), ("mp4", "1/2", 64), ("mov", "4/3", 171),
+        ("mkv", "5/4", 160), ("avi", "13/16", 104), ("ts", "16/11", 186),
+    ],
+)  # fmt: skip
 def test_pixels_become_square(suffix: str, aspect: str, width: int, tmp_path: Path) -> None:
     path = media.write_video(tmp_path / f"a.{suffix}", FRAMES, aspect=Fraction(aspect))
     assert read(path).shape == (96, width, 3)
@@ -239,7 +241,7 @@ def test_an_unknown_matrix_is_named(tmp_path: Path) -> None:
     for number, name in ((8, "YCgCo"), (14, "ICtCp"), (13, "derived from the primaries, with")):
         path = media.write_video(tmp_path / "a.mp4", FRAMES, colours={"colorspace": number})
         for call in (probe, glance, read):
-            with pytest.raises(VideoError, match=f"coded by the matrix {name}.*BT.709's"):
+            with pytest.raises(VideoError, match=rf"coded by the matrix {name}.*BT.709's"):
                 call(path)
 
 
@@ -325,7 +327,7 @@ def test_decord_reads_what_it_reads_alike_and_no_more(
             np.testing.assert_array_equal(*images)
     else:
         np.testing.assert_array_equal(read(path), read(path, "pyav"))
-        with pytest.raises(VideoError, match="decord gives other colours of .* backend 'pyav'"):
+        with pytest.raises(VideoError, match=r"decord gives other colours of .* backend 'pyav'"):
             read(path, "decord")
     grey = frames[1].mean(axis=-1, keepdims=True) if "gray" in pixels else frames[1]
     assert difference(read(path), np.broadcast_to(grey, frames[1].shape)) < 15
@@ -351,7 +353,7 @@ def test_other_containers_are_not_handed_to_decord(
     for look in (probe, glance):
         assert look(path).note.startswith("decord is not given this container")
     assert difference(read(path), FRAMES[1]) < 10
-    with pytest.raises(VideoError, match="not given this container.*use the backend 'pyav'"):
+    with pytest.raises(VideoError, match=r"not given this container.*use the backend 'pyav'"):
         read(path, "decord")
     assert not opened
 
