@@ -57,11 +57,17 @@ def test_turned_and_mirrored(
     path = media.write_video(tmp_path / f"a.{suffix}", FRAMES, matrix=matrix)
     expected = media.shown(read(upright), matrix)
     np.testing.assert_array_equal(read(path, backend), expected)
-    reduced = read(path, backend, short_side=80)
+    mirrored = matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0
+    reduced = read(path, "auto" if mirrored else backend, short_side=80)
     # Colours lie between pixels of 4:2:0, and are resized otherwise where axes change places.
     assert difference(reduced, media.shown(read(upright, short_side=80), matrix)) < 4
+    np.testing.assert_array_equal(reduced, read(path, "pyav", short_side=80))
     info = glance(path)
-    assert (info.height, info.width, info.decoder, info.remark) == (*expected.shape[:2], "any", "")
+    decoder = "pyav" if mirrored else "any"
+    assert (info.height, info.width, info.decoder) == (*expected.shape[:2], decoder)
+    assert info.remark == ""
+    if has_decord():
+        assert probe(path).decoder == decoder
 
 
 @pytest.mark.parametrize("matrix", EIGHT)
@@ -149,7 +155,11 @@ def a_frame(matrix: np.ndarray) -> Any:
 
     pixels = SimpleNamespace(name="yuv420p", components=[])
     return SimpleNamespace(
-        side_data=[Data(matrix.tobytes())], interlaced_frame=False, format=pixels, height=48
+        side_data=[Data(matrix.tobytes())],
+        interlaced_frame=False,
+        format=pixels,
+        height=48,
+        width=64,
     )
 
 
@@ -245,13 +255,13 @@ def test_an_unknown_matrix_is_named(tmp_path: Path) -> None:
                 call(path)
 
 
-@pytest.mark.parametrize("number", [1, 4, 5, 6, 7, 9])
+@pytest.mark.parametrize("number", [1, 2, 4, 5, 6, 7, 9])
 def test_known_matrices_give_back_the_colours(number: int, tmp_path: Path) -> None:
-    """By the coefficients of ITU-T H.273, table 4, worked out here in float64."""
+    """By the coefficients of ITU-T H.273, table 4, worked out in float64; untagged is BT.601."""
     flat = np.array([[[200, 60, 40]], [[30, 160, 90]], [[50, 60, 220]]], float)
     red, blue = {
-        1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
-        7: (0.212, 0.087), 9: (0.2627, 0.0593),
+        1: (0.2126, 0.0722), 2: (0.299, 0.114), 4: (0.30, 0.11), 5: (0.299, 0.114),
+        6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593),
     }[number]  # fmt: skip
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
@@ -334,13 +344,29 @@ def test_decord_reads_what_it_reads_alike_and_no_more(
 
 
 @needs_decord
-@pytest.mark.parametrize("size", [(49, 80), (48, 81), (49, 81)])
-def test_rows_that_are_odd_in_number_go_to_pyav(size: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "pixels", "rotation", "decoder"),
+    [
+        ((97, 128), "yuv420p", 0, "pyav"),
+        ((96, 131), "yuv420p", 0, "any"),
+        ((96, 131), "yuv420p", 90, "pyav"),
+        ((96, 128), "yuv420p", 90, "any"),
+        ((96, 128), "yuv422p", 90, "pyav"),
+        ((97, 131), "yuv444p", 90, "any"),
+    ],
+)
+def test_what_decord_reckons_otherwise_goes_to_pyav(
+    size: tuple[int, int], pixels: str, rotation: int, decoder: str, tmp_path: Path
+) -> None:
     frames = media.moving_square(3, *size)
-    path = media.write_video(tmp_path / "a.mp4", frames, codec="mpeg4")
-    odd = bool(size[0] % 2)
-    assert [look(path).decoder for look in (probe, glance)] == ["pyav" if odd else "any"] * 2
-    np.testing.assert_array_equal(read(path), read(path, "pyav"))
+    codec = "libx264" if pixels != "yuv420p" else "mpeg4"
+    path = media.write_video(
+        tmp_path / "a.mp4", frames, codec=codec, pix_fmt=pixels, rotation=rotation
+    )
+    assert [look(path).decoder for look in (probe, glance)] == [decoder] * 2
+    for side in (None, 80):
+        images = read(path, short_side=side), read(path, "pyav", short_side=side)
+        np.testing.assert_array_equal(*images)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("ts", "libx264"), ("nut", "ffv1")])

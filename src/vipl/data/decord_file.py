@@ -24,11 +24,9 @@ _CONTAINERS = ("mov", "matroska", "avi")
 _TURNING_CONTAINERS = ("mov",)
 # Eight bits a colour. Of others (ten bits in 4:2:0, 4:4:0, alpha, palettes, RGB of ten bits) the
 # two give other colours, by up to 92 of 255 levels.
-_PIXELS = frozenset(
-    {
-        "gray", "gbrp", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p",
-    }
-)  # fmt: skip
+_4_2_0 = ("yuv420p", "yuvj420p")
+_4_2_2 = ("yuv422p", "yuvj422p")
+_PIXELS = frozenset({"gray", "gbrp", *_4_2_0, *_4_2_2, "yuv444p", "yuvj444p"})
 
 
 @functools.cache
@@ -37,20 +35,26 @@ def has_decord() -> bool:
     return importlib.util.find_spec("decord") is not None
 
 
-def unfit(head: Header) -> str:
-    """Say why decord is not given a file, by its header; "" where nothing speaks against it."""
+def unfit(head: Header, *, resized: bool = True) -> str:
+    """Say why decord is not given a file, by its header; "" where nothing speaks against it.
+
+    Args:
+        head: As our own reader has it.
+        resized: Whether frames are to be read at another size than their own, too.
+    """
     display = head.display
+    turned = display.orientation != UPRIGHT
     if not head.format.startswith(_CONTAINERS):
         return f"decord is not given this container ({head.format})"
-    if display.orientation != UPRIGHT and (
-        display.within or not head.format.startswith(_TURNING_CONTAINERS)
-    ):
+    if turned and (display.within or not head.format.startswith(_TURNING_CONTAINERS)):
         return "decord does not turn its pictures"
-    if display.aspect != 1:  # brought to another width alone, 4:2:0 differs by up to 30 levels
+    if display.mirrored and resized:
+        return "decord resizes mirrored pictures otherwise"
+    if display.aspect != 1:
         return "decord resizes pixels that are not square otherwise"
-    if display.pixels not in _PIXELS:
+    if display.pixels not in _PIXELS or (turned and display.pixels in _4_2_2):
         return f"decord gives other colours of {display.pixels}"
-    if display.pixels in ("yuv420p", "yuvj420p") and display.odd_height:
+    if display.odd_rows and display.pixels in _4_2_0:
         return f"decord gives other colours of {display.pixels} with an odd height"
     return ""
 
@@ -68,7 +72,7 @@ class DecordFile:
 
     def __init__(self, path: Path, short_side: int | None) -> None:
         head = containers.header(path)  # what is wrong with the file, before decord sees it
-        if reason := unfit(head):
+        if reason := unfit(head, resized=short_side is not None):
             raise VideoError(f"{path}: {reason}: use the backend 'pyav'.")
         import decord  # noqa: TID251
 
@@ -80,7 +84,10 @@ class DecordFile:
             raise VideoError(f"{path}: decord cannot resize to a width of {size[0]} pixels.")
         decord.logging.set_level(decord.logging.QUIET)
         self._path = path
-        self._mirrored = _mirrored_axis(head)
+        self._flipped: int | None = None
+        if head.display.mirrored:
+            # decord turns by where the picture's first axis goes: the other is to be flipped.
+            self._flipped = 1 if head.display.orientation[0] else 2
         try:
             self._reader: Any = decord.VideoReader(
                 str(path),
@@ -111,18 +118,6 @@ class DecordFile:
             raise VideoError(
                 f"{self._path}: decord cannot decode the frames {list(indices)}."
             ) from error
-        if self._mirrored is not None:
-            return np.ascontiguousarray(np.flip(batch, self._mirrored))
+        if self._flipped is not None:
+            return np.ascontiguousarray(np.flip(batch, self._flipped))
         return batch
-
-
-def _mirrored_axis(head: Header) -> int | None:
-    """Return the axis of [N, H, W, 3] along which what decord turned is still to be mirrored.
-
-    decord turns by where the stored picture's first axis goes: what is left of a mirror image is
-    to flip the other one.
-    """
-    a, b, c, d = head.display.orientation
-    if a * d - b * c > 0:
-        return None
-    return 1 if a else 2

@@ -66,7 +66,7 @@ class Display:
         within: Whether the stream itself says so, and not only the container.
         aspect: Width of a stored pixel over its height; 1 where it is left as stored.
         pixels: FFmpeg's name of the pixel format.
-        odd_height: Whether the stored picture has an odd number of rows.
+        odd_rows: Whether the picture has an odd number of rows, as stored or as displayed.
         transfer: "HLG" or "PQ" where the picture is one of high dynamic range, else "".
         bt2020: Whether its primaries are BT.2020's.
         remarks: What a user should know of, a phrase each.
@@ -76,10 +76,16 @@ class Display:
     within: bool = False
     aspect: Fraction = Fraction(1)
     pixels: str = "rgb24"
-    odd_height: bool = False
+    odd_rows: bool = False
     transfer: str = ""
     bt2020: bool = False
     remarks: tuple[str, ...] = ()
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right change places, turned or not."""
+        a, b, c, d = self.orientation
+        return a * d - b * c < 0
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height as displayed of a stored picture.
@@ -109,7 +115,7 @@ def display_of(stream: VideoStream, frame: VideoFrame) -> Display:
         orientation=orientation,
         aspect=aspect,
         pixels=frame.format.name,
-        odd_height=bool(frame.height % 2),
+        odd_rows=bool(frame.height % 2 or (not orientation[0] and frame.width % 2)),
         transfer=transfer,
         bt2020=stream.codec_context.color_primaries == 9,
         remarks=tuple(remarks),
