@@ -210,8 +210,10 @@ def _header(path: str, modified_ns: int, size_bytes: int) -> Header:
 
 def _turned_within(container: InputContainer, stream: VideoStream) -> bool:
     """Whether the stream itself says that its pictures are turned (H.264 and HEVC can)."""
-    container.seek(0)
-    frame = next(decode(packets(container, stream), bare_decoder(stream)), None)
+    frame = None
+    with contextlib.suppress(av.FFmpegError):  # a file that cannot be read again: not known
+        container.seek(0)
+        frame = next(decode(packets(container, stream), bare_decoder(stream)), None)
     return frame is None or is_turned(frame)
 
 
