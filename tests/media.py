@@ -1,7 +1,7 @@
 """Small test videos, good and bad, encoded on the spot with PyAV."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ def write_video(
     bframes: int = 0,
     pix_fmt: str = "yuv420p",
     rotation: float = 0,
+    matrix: Sequence[float] | None = None,
+    aspect: Fraction | None = None,
+    colours: Mapping[str, int] | None = None,
     times: Iterable[int] | None = None,
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
@@ -63,19 +66,23 @@ def write_video(
 
     Args:
         path: The file to write.
-        frames: uint8 [T, H, W, 3]; default `moving_square()`.
+        frames: uint8 [T, H, W, 3], or 4 with alpha; default `moving_square()`.
         fps: Frames per second.
         codec: Encoder.
         gop: Frames between key frames.
         bframes: Bidirectional frames in a row.
         pix_fmt: Pixel format; odd sizes want yuv444p.
         rotation: Degrees counter-clockwise that a player shall turn the picture.
+        matrix: a, b, c, d of the track's matrix: where a step to the right goes, and one down.
+        aspect: Width of a pixel over its height, noted in the stream and in the container.
+        colours: Numbers of ITU-T H.273 by PyAV's names: colorspace, color_trc, ...
         times: Presentation time of each frame in units of 1 / fps, default 0, 1, 2 ...
         options: Of the encoder.
         container_options: Of the muxer.
     """
     frames = moving_square() if frames is None else frames
     rate = Fraction(fps).limit_denominator(1001)
+    layout = "rgba" if frames.shape[-1] == 4 else "rgb24"
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=dict(container_options or {})) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=_quality(codec, bframes))
@@ -88,8 +95,15 @@ def write_video(
         stream.codec_context.time_base = 1 / rate
         if rotation:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            a, b, c, d = (round(value * 65536) for value in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for name, value in (colours or {}).items():
+            setattr(stream.codec_context, name, value)
         for time, image in zip(times or range(len(frames)), frames, strict=False):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format=layout)
             frame.pts, frame.time_base = time, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -102,11 +116,23 @@ def _quality(codec: str, bframes: int) -> dict[str, str]:
         return {"crf": "12", "preset": "veryfast", "bf": str(bframes), "sc_threshold": "0"}
     if codec == "libvpx-vp9":
         return {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8"}
+    if codec == "libvpx":
+        return {}
     if codec == "libx265":
         return {"x265-params": "log-level=none:crf=14", "preset": "ultrafast"}
     if codec == "libsvtav1":
         return {"preset": "12", "crf": "25", "svtav1-params": "lp=1"}
     return {"qmin": "2", "qmax": "4"}
+
+
+def shown(image: Frames, matrix: Sequence[float]) -> Frames:
+    """Move every pixel of [H, W, 3] by a, b, c, d, each -1, 0 or 1."""
+    a, b, c, d = (int(value) for value in matrix)
+    down, right = np.mgrid[: image.shape[0], : image.shape[1]]
+    x, y = a * right + c * down, b * right + d * down
+    result = np.empty((int(np.ptp(y)) + 1, int(np.ptp(x)) + 1, *image.shape[2:]), image.dtype)
+    result[y - y.min(), x - x.min()] = image
+    return result
 
 
 def cut_without_reencoding(source: Path, path: Path, *, first: int) -> Path:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -210,3 +211,38 @@ def test_the_recipe_says_where_it_comes_from(manifest, tmp_path):
     assert recipe["source"] == "prepare"
     assert recipe["manifest_sha256"] == read_manifest(manifest).sha256
     assert recipe["of"] == {"source": "by hand"}
+
+
+def test_pictures_are_prepared_as_a_player_shows_them(tmp_path, capsys):
+    """Mirrored, turned and stretched once, HLG brought to ordinary range, and not a second time."""
+    frames = media.moving_square(20, HEIGHT, WIDTH)
+    folder, out = tmp_path / "videos", tmp_path / "prepared"
+    media.write_video(folder / "mirrored.mp4", frames, matrix=(-1, 0, 0, 1))
+    media.write_video(folder / "both.mp4", frames, matrix=(0, 1, 1, 0), aspect=Fraction(3, 2))
+    high = {"color_trc": 18, "color_primaries": 9, "colorspace": 9}
+    media.write_video(folder / "high.mov", frames, colours=high, pix_fmt="yuv420p10le")
+    built = ["manifest", "build", "folder", str(folder), "--out", str(tmp_path / "m.parquet")]
+    assert main([*built, "--val-fraction", "0"]) == 0
+    assert main(["manifest", "check", str(tmp_path / "m.parquet")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("2 with pictures out of the ordinary") == 2
+    for words in ("HLG: read as stored", "pixels of 3:2: brought to square ones"):
+        assert said.count(words) == 2
+    old = {clip.path: clip for clip in read_manifest(tmp_path / "m.parquet")}
+    sizes = {path: (clip.width, clip.height, clip.decoder) for path, clip in old.items()}
+    assert sizes == {
+        "mirrored.mp4": (WIDTH, HEIGHT, "pyav"),
+        "both.mp4": (HEIGHT, WIDTH * 3 // 2, "pyav"),
+        "high.mov": (WIDTH, HEIGHT, "pyav"),
+    }
+    assert prepare(tmp_path / "m.parquet", out, "--format", "h264", "--tone-map") == 0
+    assert main(["manifest", "check", str(out / "manifest.parquet")]) == 0
+    assert "out of the ordinary" not in capsys.readouterr().out
+    new = read_manifest(out / "manifest.parquet")
+    for before, after in zip(old.values(), new, strict=True):
+        with VideoReader(folder / before.path, tone_map=True) as source:
+            expected = source.read([4])[0].astype(int)
+        with VideoReader(new.video_path(after)) as result:
+            assert np.abs(result.read([4])[0] - expected[: after.height, : after.width]).mean() < 8
+    assert prepare(tmp_path / "m.parquet", out, "--format", "h264") == 2
+    assert "holds clips prepared with tone_map True, not False" in capsys.readouterr().err

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests import media
+from tests.decoder_stand_in import ROOT
 
 from vipl.data.manifest import Clip, write_manifest
-from vipl.data.video import has_decord
 
 CLIPS, OF_A_KIND, FRAMES = 1000, 10, 36
 ALLOWED = 1.15
@@ -26,7 +25,6 @@ SETTINGS = [
     "data.tuples=paper",
     "data.batch_size=8",
     "data.num_workers=2",
-    "data.decoder=decord",  # else the file that hangs it goes to PyAV, and is none that is bad
     "data.decode_timeout_s=2",
     "model.encoder.backbone=resnet10t",
     "model.encoder.image_size=96",
@@ -36,8 +34,16 @@ SETTINGS = [
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(not has_decord(), reason="decord is not installed"),
 ]
+# `vipl`, with a decoder that sleeps where a file's name begins by "hanging".
+VIPL = """
+import sys
+from tests.decoder_stand_in import CHILD
+from vipl.data import isolation
+isolation._CHILD = CHILD
+from vipl.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,6 @@ def folder(tmp_path_factory):
         media.write_video(folder / f"original{seed}.mp4", media.moving_square(FRAMES, seed=seed))
         for seed in range(20)
     ]
-    long = media.write_video(folder / "long.mp4", media.moving_square(434, 48, 160), gop=250)
-    hanging = media.cut_without_reencoding(long, folder / "hanging.mp4", first=132)
     for number in range(CLIPS - 10 * OF_A_KIND):
         os.link(originals[number % 20], folder / f"good{number}.mp4")
     for number in range(OF_A_KIND):
@@ -63,7 +67,7 @@ def folder(tmp_path_factory):
         paths["folder"].mkdir()
         shutil.copy(originals[number], paths["deleted"])
         damage(originals[number], paths["damaged"])
-        os.link(hanging, paths["hanging"])
+        os.link(originals[number], paths["hanging"])
     return folder
 
 
@@ -87,10 +91,6 @@ def manifest_of(folder: Path, *, bad: bool) -> Path:
     if bad:
         names += [f"{kind}{number}" for kind in KINDS for number in range(OF_A_KIND)]
     clips = [Clip(n, f"{n}.mp4", 0, FRAMES, 10.0, 128, 96, "train", "made", "") for n in names]
-    for number, clip in enumerate(clips):
-        if clip.clip_id.startswith("hanging"):
-            # decord never returns from 249 and 433 together, and the third frame is not there.
-            clips[number] = replace(clip, start_frame=249, stride=184, end_frame=618)
     out = folder / f"{'some_bad' if bad else 'all_good'}.parquet"
     write_manifest(clips, out, recipe={})
     return out
@@ -98,7 +98,7 @@ def manifest_of(folder: Path, *, bad: bool) -> Path:
 
 def train(manifest: Path, run: Path, *, delete: list[Path]) -> float:
     """Train in a process of its own; delete files once it has begun. Returns its seconds."""
-    command = [sys.executable, "-m", "vipl.cli", "fit", "--config", "configs/fit/quickstart.yaml"]
+    command = [sys.executable, "-c", VIPL, "fit", "--config", "configs/fit/quickstart.yaml"]
     command += [f"data.manifest={manifest}", f"run_dir={run}", *SETTINGS]
     begun = threading.Event()
 
@@ -111,7 +111,7 @@ def train(manifest: Path, run: Path, *, delete: list[Path]) -> float:
     thread = threading.Thread(target=remove)
     thread.start()
     start = time.perf_counter()
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     begun.set()
     thread.join()
     assert result.returncode == 0, result.stderr

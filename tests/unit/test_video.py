@@ -23,7 +23,6 @@ GOOD: dict[str, dict[str, object]] = {
     "mpeg4.mp4": {"codec": "mpeg4"},
     "vp9.webm": {"codec": "libvpx-vp9"},
     "hevc.mp4": {"codec": "libx265"},
-    "10bit.mp4": {"pix_fmt": "yuv420p10le"},
     "odd.mp4": {"frames": media.moving_square(height=97, width=131), "pix_fmt": "yuv444p"},
     "rotated.mp4": {"rotation": 90},
     "rotated_back.mp4": {"rotation": -90, "bframes": 2},
@@ -46,6 +45,7 @@ DISTRUSTED: dict[str, tuple[dict[str, object], str]] = {
     "stream.ts": ({"bframes": 2}, "decord"),
     "mpeg4_bframes.avi": ({"codec": "mpeg4", "bframes": 2}, "before time zero"),
     "av1.mkv": ({"codec": "libsvtav1"}, "cannot open"),
+    "10bit.mp4": ({"pix_fmt": "yuv420p10le"}, "gives other colours of yuv420p10le"),
 }
 
 
@@ -54,8 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     for name, options in [*GOOD.items(), *((n, o) for n, (o, _) in DISTRUSTED.items())]:
         media.write_video(folder / name, **options)
-    source = media.write_video(folder / "long.mp4", media.moving_square(434, 48, 160), gop=250)
-    media.cut_without_reencoding(source, folder / "cut.mp4", first=132)
+    source = media.write_video(folder / "long.mp4", media.moving_square(90, 48, 160), gop=50)
+    media.cut_without_reencoding(source, folder / "cut.mp4", first=32)
     return folder
 
 
@@ -87,8 +87,7 @@ def test_random_access_gives_the_frames_of_a_linear_reading(
     for index, image in zip(indices, images, strict=True):
         others = {i: difference(image, truth[i]) for i in range(len(truth))}
         assert min(others, key=others.__getitem__) == index
-        # Chroma at odd sizes and 10 bits is resampled differently at the native size.
-        assert others[index] < (5 if name in ("10bit.mp4", "odd.mp4") else 0.01)
+        assert others[index] < 0.01
 
 
 @pytest.mark.parametrize("name", [*DISTRUSTED, "cut.mp4"])
@@ -97,8 +96,10 @@ def test_pyav_is_exact_where_decord_is_not(name: str, folder: Path) -> None:
     indices = np.random.default_rng(0).permutation(len(truth))[:40].tolist()
     with VideoReader(folder / name, backend="pyav") as reader:
         assert reader.num_frames == len(truth)
+        # Between pixels of 4:2:0 the loop reckons colours of ten bits otherwise.
+        tolerance = 5 if name == "10bit.mp4" else 0.01
         for index in indices:
-            assert difference(reader.read([index])[0], truth[index]) < 0.01
+            assert difference(reader.read([index])[0], truth[index]) < tolerance
 
 
 @needs_decord
@@ -157,8 +158,8 @@ def test_index_out_of_range(index: int, backend: str, folder: Path) -> None:
 def test_auto_leaves_an_edit_list_to_pyav(folder: Path) -> None:
     truth = linear(folder / "cut.mp4")
     with VideoReader(folder / "cut.mp4") as reader:
-        assert reader.num_frames == len(truth) == 302
-        assert difference(reader.read([240])[0], truth[240]) < 0.01
+        assert reader.num_frames == len(truth) == 58
+        assert difference(reader.read([40])[0], truth[40]) < 0.01
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,18 @@ def test_an_odd_side_loses_its_last_line_and_a_stream_will_do():
     assert [picture.shape for picture in pictures] == [(32, 46, 3)] * 3
 
 
+def test_it_says_how_its_colours_are_coded(tmp_path):
+    """BT.601 in limited range, whatever a player guesses of a large picture."""
+    colour = np.array([200, 60, 40])
+    picture = np.broadcast_to(colour.astype(np.uint8), (64, 96, 3))
+    write_h264(tmp_path / "a.mp4", [picture], fps_hz=10, crf=0)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.colorspace, frame.color_range) == (6, 1)
+    luma = np.frombuffer(frame.planes[0], np.uint8)[0]
+    assert abs(luma - (16 + 219 / 255 * (colour @ [0.299, 0.587, 0.114]))) < 1.5
+
+
 def test_no_frames(tmp_path):
     with pytest.raises(ValueError, match="no frames"):
         write_h264(tmp_path / "a.mp4", [], fps_hz=12.5)

@@ -59,6 +59,7 @@ def add_prepare(commands: Commands) -> None:
     add("--root", type=Path, help="folder of the videos (as the manifest says)")
     add("--format", default=DEFAULT_FORMAT, choices=FORMAT_NAMES, help="(%(default)s)")
     add("--short-side", type=int, default=256, metavar="PX", help="of the frames (256)")
+    add("--tone-map", action="store_true", help="bring HLG and PQ to ordinary range")
     add("--shard", default="0/1", metavar="I/N", help="do one of N shares, counted from 0")
     add("--launcher", choices=("local", "ray"), default="local", help="(%(default)s)")
     _allow_missing(add, "leave out clips whose files are not there")

@@ -33,6 +33,7 @@ from vipl.errors import UserError
 from vipl.files import write_atomically
 
 _SHOWN = 10
+_REMARKED = "with pictures out of the ordinary"
 
 _console = Console(highlight=False)
 
@@ -92,7 +93,10 @@ def check(args: argparse.Namespace) -> None:
         manifest = with_files(manifest, allow_missing=True, remedy="name their folder by --root")
     if not sidecar_path(args.manifest).is_file():
         _console.print(f"{args.manifest} has no sidecar: its hash cannot be compared")
-    problems = [*_leaks(manifest), *_probe(manifest, args.workers, args.timeout_s)]
+    remarks: list[tuple[str, str]] = []
+    problems = [*_leaks(manifest), *_probe(manifest, args.workers, args.timeout_s, remarks)]
+    if remarks:
+        _table(_REMARKED, sorted(remarks))
     if problems:
         _table("problems", problems)
         raise UserError(f"{args.manifest}: {len(problems)} problems{_missing(manifest)}")
@@ -118,7 +122,10 @@ def _leaks(manifest: Manifest) -> list[tuple[str, str]]:
     return [(path, "in both train and val") for path in sorted(both.column("path").to_pylist())]
 
 
-def _probe(manifest: Manifest, workers: int | None, timeout_s: float) -> list[tuple[str, str]]:
+def _probe(
+    manifest: Manifest, workers: int | None, timeout_s: float, remarks: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return (path, problem) of the videos, and add what is to be known of their pictures."""
     clips: dict[str, list[Clip]] = {}
     for clip in manifest:
         clips.setdefault(clip.path, []).append(clip)
@@ -133,6 +140,8 @@ def _probe(manifest: Manifest, workers: int | None, timeout_s: float) -> list[tu
         for index, result in results:
             path = paths[index]
             problems += [(path, text) for text in _compare(clips[path], result)]
+            if isinstance(result, VideoInfo) and result.remark:
+                remarks.append((path, result.remark))
             if is_frame_folder(path):
                 problems += [(path, text) for text in _gaps(clips[path], manifest.root / path)]
             bar.advance(bar.task_ids[0])
@@ -176,7 +185,9 @@ def _report(report: SourceReport, out: Path) -> None:
         write_atomically(listed, lambda path: _write_csv(path, report.unreadable))
         _console.print(f"All {len(report.unreadable)} are listed in {listed}")
     if report.distrusted:
-        _table("read by PyAV, since decord misreads them", report.distrusted)
+        _table("read by PyAV alone", report.distrusted)
+    if report.remarked:
+        _table(_REMARKED, report.remarked)
     if report.shorter:
         _table("shorter than they should be", report.shorter)
     if report.missing:

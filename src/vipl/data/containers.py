@@ -12,17 +12,17 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from vipl.data.decoding import bare_decoder, decode, decoder_of, packets
+from vipl.data.display import AS_STORED, UPRIGHT, Display, display_of, is_turned, unknown_matrix
 from vipl.errors import UserError
 
 # Containers whose packets carry true presentation times and whose seek tables can be trusted.
@@ -41,16 +41,15 @@ class Header:
         fps_hz: Mean frame rate in frames per second.
         width: Width in pixels as displayed.
         height: Height in pixels as displayed.
-        rotation: Degrees counter-clockwise from the stored to the displayed picture:
-            -90, 0, 90 or 180.
         format: Name of the container format.
+        display: What turns the stored pictures into those that are shown.
     """
 
     fps_hz: float
     width: int
     height: int
-    rotation: int
     format: str
+    display: Display = AS_STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +120,11 @@ def checked(path: str | Path) -> Path:
 
 
 def header(path: Path) -> Header:
-    """Open a video and decode its first frame, which carries the rotation.
+    """Open a video and decode its first frame, which tells how it is to be shown.
 
     Raises:
-        VideoError: The file is no video or has no frame that can be decoded.
+        VideoError: The file is no video, has no frame that can be decoded, or its colours cannot
+            be made RGB.
     """
     return _header(*_identity(path))
 
@@ -154,26 +154,6 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
         raise VideoError(f"{path}: the file has no video stream.")
     stream.codec_context.thread_count = 1
     return container, stream
-
-
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets that can be read; an unreadable rest ends the video."""
-    source = container.demux(stream)
-    while True:
-        try:
-            yield next(source)
-        except (StopIteration, av.FFmpegError):
-            return
-
-
-def decode(source: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
-    """Yield the frames that can be decoded; a broken packet costs its own frame only."""
-    for packet in source:
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            continue
-        yield from frames
 
 
 @contextlib.contextmanager
@@ -206,21 +186,35 @@ def _identity(path: Path) -> tuple[str, int, int]:
 def _header(path: str, modified_ns: int, size_bytes: int) -> Header:
     container, stream = open_video(path)
     with container:
-        frame = next(decode(packets(container, stream)), None)
+        frame = next(decode(packets(container, stream), decoder_of(stream)), None)
         if frame is None:
             raise VideoError(f"{path}: no frame can be decoded.")
-        rotation = round(frame.rotation / 90) * 90 % 360
-        width, height = frame.width, frame.height
-        if rotation in (90, 270):
-            width, height = height, width
+        if unknown := unknown_matrix(frame):
+            raise VideoError(
+                f"{path}: its colours are coded by the matrix {unknown}, from which RGB cannot be "
+                "computed here: encode it again by BT.709's (`ffmpeg -vf zscale=matrix=709`)."
+            )
+        display = display_of(stream, frame)
+        if display.orientation != UPRIGHT:
+            display = replace(display, within=_turned_within(container, stream))
+        width, height = display.size(frame.width, frame.height)
         rate = stream.average_rate or stream.guessed_rate or 0
         return Header(
             fps_hz=float(rate),
             width=width,
             height=height,
-            rotation=-90 if rotation == 270 else rotation,
             format=container.format.name,
+            display=display,
         )
+
+
+def _turned_within(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the stream itself says that its pictures are turned (H.264 and HEVC can)."""
+    frame = None
+    with contextlib.suppress(av.FFmpegError):  # a file that cannot be read again: not known
+        container.seek(0)
+        frame = next(decode(packets(container, stream), bare_decoder(stream)), None)
+    return frame is None or is_turned(frame)
 
 
 @functools.lru_cache(maxsize=64)

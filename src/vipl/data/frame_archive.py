@@ -67,7 +67,7 @@ def header(path: str | Path) -> Header:
     """
     with FrameArchive(Path(path), None) as archive:
         width, height, fps_hz = (archive.facts[name] for name in _FACTS)
-    return Header(fps_hz=fps_hz, width=int(width), height=int(height), rotation=0, format="arrow")
+    return Header(fps_hz=fps_hz, width=int(width), height=int(height), format="arrow")
 
 
 class FrameArchive:

@@ -66,7 +66,7 @@ def header(path: str | Path) -> Header:
     if not numbers:
         raise VideoError(f"{path}: the folder holds no such picture.")
     width, height = picture_size(frame_path(path, numbers[0]))
-    return Header(fps_hz=0.0, width=width, height=height, rotation=0, format="frames")
+    return Header(fps_hz=0.0, width=width, height=height, format="frames")
 
 
 def picture_size(file: Path) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class Clip:
         split: "train" or "val".
         source: The data set that the clip comes from.
         label: What happens in it, or "".
-        decoder: "any", or "pyav" for files that decord is known to misread.
+        decoder: "any", or "pyav" for files of which decord gives other frames, or none.
         stride: Every so manyth frame belongs to the clip, from `start_frame` on.
     """
 

@@ -70,6 +70,7 @@ class Job(NamedTuple):
         work: Folder for files that are not whole yet.
         format_name: A key of `FORMATS`.
         short_side: In pixels.
+        tone_map: Whether HLG and PQ are brought to ordinary range.
     """
 
     video: Path
@@ -78,6 +79,7 @@ class Job(NamedTuple):
     work: Path
     format_name: str
     short_side: int
+    tone_map: bool
 
 
 Result: TypeAlias = tuple[list[BadClip], int]
@@ -93,13 +95,21 @@ class Preparation:
         format_name: A key of `FORMATS`.
         short_side: Of the frames, in pixels; smaller videos are not enlarged.
         shard: The share of the videos that is done here.
+        tone_map: Whether to bring HLG and PQ to ordinary range.
 
     Raises:
         UserError: If the folder holds something else, or clips of another manifest or format.
     """
 
     def __init__(
-        self, manifest: Manifest, out: Path, *, format_name: str, short_side: int, shard: Shard
+        self,
+        manifest: Manifest,
+        out: Path,
+        *,
+        format_name: str,
+        short_side: int,
+        shard: Shard,
+        tone_map: bool = False,
     ) -> None:
         if short_side < 16:
             raise UserError(f"--short-side is {short_side}, expected 16 pixels or more")
@@ -108,6 +118,7 @@ class Preparation:
         self.format_name = format_name
         self.short_side = short_side
         self.shard = shard
+        self.tone_map = tone_map
         self.work = self.out / "shards" / str(shard)
         self._claim()
 
@@ -163,6 +174,7 @@ class Preparation:
             self.work,
             self.format_name,
             self.short_side,
+            self.tone_map,
         )
 
     def _list_of(self, index: int) -> Path:
@@ -174,10 +186,11 @@ class Preparation:
             "manifest_sha256": self.manifest.sha256,
             "format": self.format_name,
             "short_side": self.short_side,
+            "tone_map": self.tone_map,
         }
         file = self.out / _SETTINGS
         if file.is_file():
-            held = json.loads(file.read_text())
+            held = {"tone_map": False, **json.loads(file.read_text())}
             differing = [name for name, value in wanted.items() if held.get(name) != value]
             if differing:
                 name = differing[0]
@@ -198,6 +211,7 @@ class Preparation:
             "source": "prepare",
             "format": self.format_name,
             "short_side": self.short_side,
+            "tone_map": self.tone_map,
             "manifest_sha256": self.manifest.sha256,
             "of": read_sidecar(self.manifest.path).get("recipe", {}),
         }
@@ -255,6 +269,7 @@ def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) 
                 out=unfinished,
                 format_name=job.format_name,
                 short_side=job.short_side,
+                tone_map=job.tone_map,
                 fps_hz=clip.fps / clip.stride,
                 backend="pyav",  # it seeks by an index that is read once a video
             )

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         format_name=args.format,
         short_side=args.short_side,
         shard=Shard.parse(args.shard),
+        tone_map=args.tone_map,
     )
     refusal = f"another process prepares the shard {args.shard} in {args.out}: wait for it"
     with locked(preparation.work, refusal):

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from vipl.data import containers
 from vipl.data.containers import Timeline, VideoError
+from vipl.data.decord_file import DecordFile, has_decord, unfit
 from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import frame_numbers, is_frame_folder
 from vipl.data.pyav_file import PyAVFile
-from vipl.data.video import DecordFile, has_decord, header, target_size
+from vipl.data.video import header, target_size
 
 # What probe spends: pixels decoded in full (about a second), and where decord is put to the test.
 _SURVEY_PIXELS = 4e8
@@ -35,10 +36,11 @@ class VideoInfo:
     Attributes:
         num_frames: Frames that can be asked for.
         fps_hz: Mean frame rate in frames per second; 0 where the file does not tell.
-        width: Width in pixels as displayed (rotation applied).
-        height: Height in pixels as displayed (rotation applied).
+        width: Width in pixels as displayed: turned, with square pixels.
+        height: Height in pixels as displayed.
         decoder: "any", or "pyav" where decord cannot be trusted with this file.
         note: Why decord cannot be trusted, and what is damaged; else "".
+        remark: What a user should know of its pictures, as that they are HLG; else "".
     """
 
     num_frames: int
@@ -47,6 +49,7 @@ class VideoInfo:
     height: int
     decoder: Literal["any", "pyav"]
     note: str = ""
+    remark: str = ""
 
 
 def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
@@ -101,6 +104,7 @@ def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
         height=head.height,
         decoder="pyav" if doubt else "any",
         note=doubt,
+        remark="; ".join(head.display.remarks),
     )
 
 
@@ -108,7 +112,7 @@ def glance(path: str | Path) -> VideoInfo:
     """Count the frames of a video by its packets, and decode the first alone.
 
     Far cheaper than `probe`, and less certain: frames may turn out to be damaged, and decord is
-    not put to the test.
+    not put to the test, though kept from files of which it is known to give other pictures.
 
     Args:
         path: The video file, a folder's pictures as `folder/%06d.jpg`, or packed frames.
@@ -125,7 +129,16 @@ def glance(path: str | Path) -> VideoInfo:
             num_frames = archive.num_frames
     else:
         num_frames = containers.timeline(path).num_frames
-    return VideoInfo(num_frames, head.fps_hz, head.width, head.height, decoder="any")
+    doubt = "" if is_frame_folder(path) or is_archive(path) else unfit(head)
+    return VideoInfo(
+        num_frames,
+        head.fps_hz,
+        head.width,
+        head.height,
+        decoder="pyav" if doubt else "any",
+        note=doubt,
+        remark="; ".join(head.display.remarks),
+    )
 
 
 def _decoded_throughout(path: Path) -> VideoInfo:
@@ -156,6 +169,8 @@ def _doubt(path: Path, num_frames: int, pictures: Mapping[int, NDArray[np.uint8]
         num_frames: Frames that can be decoded.
         pictures: Some of them by number, uint8 [H, W, 3], in ascending order.
     """
+    if reason := unfit(containers.header(path)):
+        return reason
     if not has_decord():
         return "not checked with decord, which is not installed"
     try:
@@ -182,10 +197,9 @@ def _doubt(path: Path, num_frames: int, pictures: Mapping[int, NDArray[np.uint8]
 
 
 def _probe_side(path: Path) -> int:
-    """Return the short side at which to compare.
+    """Return the short side at which to compare: less than the video's, so that it takes little.
 
-    It is smaller than the video, since only resized pictures agree byte by byte for every pixel
-    format, except where that would be too small for decord.
+    Except where that would be too small for decord.
     """
     head = containers.header(path)
     short = min(head.width, head.height)

@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import av.filter
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -22,16 +21,12 @@ from numpy.typing import NDArray
 
 from vipl.data import containers
 from vipl.data.containers import VideoError
+from vipl.data.conversion import Converter
+from vipl.data.decoding import decode, decoder_of, packets
 
 # Packets that are cheaper to decode than a seek, which restarts the decoder.
 _SEEK_PAYS_PACKETS = 8
 _SEEK_ATTEMPTS = 3
-_TURN = {
-    0: (),
-    90: (("transpose", "cclock"),),
-    -90: (("transpose", "clock"),),
-    180: (("hflip", ""), ("vflip", "")),
-}
 
 
 class PyAVFile:
@@ -40,15 +35,16 @@ class PyAVFile:
     Args:
         path: The video file.
         size: Width and height in pixels, as displayed, to resize to.
+        tone_map: As for `vipl.data.video.VideoReader`.
 
     Raises:
         VideoError: The file is no video.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], *, tone_map: bool = False) -> None:
         self._path = path
         self._timeline = containers.timeline(path)
-        self._to_rgb = _Converter(size, containers.header(path).rotation)
+        self._to_rgb = Converter(size, containers.header(path).display, tone_map=tone_map)
         self._seekable = self._timeline.seekable
         self._container: InputContainer | None = None
         self._frames: Iterator[tuple[int, VideoFrame]]
@@ -137,7 +133,8 @@ class PyAVFile:
         """Open the file anew: the one way to the first frame that always works."""
         self.close()
         self._container, self._stream = containers.open_video(self._path)
-        frames = containers.decode(containers.packets(self._container, self._stream))
+        self._decoder = decoder_of(self._stream)
+        frames = decode(packets(self._container, self._stream), self._decoder)
         if self._timeline.seekable:
             timed = ((self._timeline.index_at(frame.pts), frame) for frame in frames)
             self._frames = ((number, frame) for number, frame in timed if number is not None)
@@ -152,7 +149,8 @@ class PyAVFile:
         keys, times = self._timeline.keys, self._timeline.times
         for attempt in range(rank, max(rank - _SEEK_ATTEMPTS, -1), -1):
             self._container.seek(int(times[keys[attempt]]), stream=self._stream)
-            source = containers.packets(self._container, self._stream)
+            self._decoder.flush_buffers()
+            source = packets(self._container, self._stream)
             first = next(source, None)
             if first is None or first.pts is None:
                 continue
@@ -171,7 +169,7 @@ class PyAVFile:
         line = self._timeline
         start = int(line.times[landed])
         # Pictures shown before the key frame refer to what the seek has skipped.
-        frames = (f for f in containers.decode(source) if f.pts is not None and f.pts >= start)
+        frames = (f for f in decode(source, self._decoder) if f.pts is not None and f.pts >= start)
         for count, frame in enumerate(frames):
             number = line.index_at(frame.pts)
             if count == 0:
@@ -181,44 +179,3 @@ class PyAVFile:
                     return
             if number is not None:
                 yield number, frame
-
-
-class _Converter:
-    """Turns decoded frames into RGB arrays of one size, with the filters that decord uses.
-
-    With the same filters in the same order, resized frames are equal to decord's bit by bit.
-    """
-
-    def __init__(self, size: tuple[int, int], rotation: int) -> None:
-        self._scale = f"{size[0]}:{size[1]}:flags=bilinear"
-        self._turn = _TURN[rotation]
-        self._graph: av.filter.Graph | None = None
-        self._source = (0, 0, "")
-
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert one frame to uint8 [H, W, 3]."""
-        source = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or source != self._source:
-            self._graph, self._source = self._build(frame), source
-        self._graph.push(frame)
-        image = self._graph.pull()
-        assert isinstance(image, VideoFrame)
-        return np.asarray(image.to_ndarray(), dtype=np.uint8)
-
-    def _build(self, frame: VideoFrame) -> av.filter.Graph:
-        graph = av.filter.Graph()
-        nodes = [
-            graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base,
-            )
-        ]
-        for name, args in (*self._turn, ("scale", self._scale), ("format", "pix_fmts=rgb24")):
-            nodes.append(graph.add(name, args))
-        nodes.append(graph.add("buffersink"))
-        for left, right in itertools.pairwise(nodes):
-            left.link_to(right)
-        graph.configure()
-        return graph

@@ -31,6 +31,7 @@ def transcode(
     short_side: int,
     fps_hz: float,
     backend: Backend = "auto",
+    tone_map: bool = False,
 ) -> int:
     """Write some frames of a video as a clip of its own, and read it back.
 
@@ -42,6 +43,7 @@ def transcode(
         short_side: Of the frames that are written, in pixels; smaller ones are not enlarged.
         fps_hz: Frames a second to note down.
         backend: That decodes.
+        tone_map: As for `VideoReader`.
 
     Returns:
         Bytes of the file.
@@ -54,7 +56,7 @@ def transcode(
     target = FORMATS[format_name]
 
     def frames() -> Iterator[NDArray[np.uint8]]:
-        with VideoReader(path, backend=backend, short_side=short_side) as reader:
+        with VideoReader(path, backend=backend, short_side=short_side, tone_map=tone_map) as reader:
             for first in range(0, len(numbers), _FRAMES_AT_ONCE):
                 for position, frame in enumerate(
                     reader.read(numbers[first : first + _FRAMES_AT_ONCE]), start=first

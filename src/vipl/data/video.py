@@ -1,28 +1,27 @@
 """Video decoding: decord where it can be trusted, PyAV everywhere, the same frames from both.
 
-This is the only module that knows decord, and it does not import torch. A folder of pictures and a
-file of packed ones are read like a video, whatever the backend: see `vipl.data.frame_folder` and
-`vipl.data.frame_archive`.
+It does not import torch. A folder of pictures and a file of packed ones are read like a video,
+whatever the backend: see `vipl.data.frame_folder` and `vipl.data.frame_archive`.
 
 Frame `i` is the `i`-th frame that a player shows: frames that the container discards (the edit
-list of a cut without re-encoding) do not count, rotation metadata is applied, and of several
-video streams the best one is read. Shapes: N frames asked for, H and W the height and width in
-pixels as displayed, or as resized by `short_side`.
+list of a cut without re-encoding) do not count, and of several video streams the best one is
+read. Pictures are as a player shows them, too: turned and mirrored, with square pixels, over black
+where they are transparent: see `vipl.data.display`. Shapes: N frames asked for, H and W the height
+and width in pixels as displayed, or as resized by `short_side`.
 """
 
 import contextlib
-import functools
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vipl.data import containers, frame_archive, frame_folder
 from vipl.data.containers import Header, VideoError
+from vipl.data.decord_file import DecordFile, has_decord
 from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import FrameFolder, is_frame_folder, scaled
 from vipl.data.pyav_file import PyAVFile
@@ -50,10 +49,12 @@ class VideoReader:
 
     Args:
         path: The video file, a folder's pictures as `folder/%06d.jpg`, or packed frames.
-        backend: "decord", "pyav", or "auto": decord where it is installed, can read the file and
-            does not count frames that the container discards; else PyAV.
+        backend: "decord", "pyav", or "auto": decord where it is installed, gives the same pictures
+            of such files (see `vipl.data.decord_file`), can read this one and does not count
+            frames that the container discards; else PyAV.
         short_side: Resize while decoding so that the shorter side has this many pixels, keeping
             the aspect ratio; a smaller video is not enlarged. `None` keeps the size.
+        tone_map: Bring HLG and PQ to ordinary range, with PyAV: see `vipl.data.tone_mapping`.
 
     Raises:
         VideoError: The file is missing, empty or not readable.
@@ -61,7 +62,12 @@ class VideoReader:
     """
 
     def __init__(
-        self, path: str | Path, *, backend: Backend = "auto", short_side: int | None = None
+        self,
+        path: str | Path,
+        *,
+        backend: Backend = "auto",
+        short_side: int | None = None,
+        tone_map: bool = False,
     ) -> None:
         if short_side is not None and short_side < 1:
             raise UserError(f"short_side must be at least 1 pixel, not {short_side}.")
@@ -73,6 +79,7 @@ class VideoReader:
         self._path = Path(path) if is_frame_folder(path) else containers.checked(path)
         self._backend = backend
         self._short_side = short_side
+        self._tone_map = tone_map
         self._file: _AnyFile | None = None
 
     def __enter__(self) -> "VideoReader":
@@ -157,6 +164,8 @@ class VideoReader:
                 self._file = FrameFolder(self._path, self._short_side)
             elif is_archive(self._path):
                 self._file = FrameArchive(self._path, self._short_side)
+            elif self._tone_map:
+                self._file = self._open_pyav()
             elif self._backend == "decord":
                 self._file = DecordFile(self._path, self._short_side)
             elif self._backend == "auto":
@@ -166,54 +175,8 @@ class VideoReader:
         return self._file
 
     def _open_pyav(self) -> PyAVFile:
-        return PyAVFile(self._path, target_size(self._path, self._short_side))
-
-
-class DecordFile:
-    """One video opened with decord, whose many exceptions become `VideoError`."""
-
-    def __init__(self, path: Path, short_side: int | None) -> None:
-        import decord  # noqa: TID251
-
-        # Asked for an unchanged size, decord resamples nothing; that is also its fast path.
-        size = (-1, -1) if short_side is None else target_size(path, short_side)
-        if size[0] > 0 and -(-size[0] // 32) * 32 * 3 // size[0] != 3:
-            # It takes the padding of its rows to 32 pixels for a fourth channel.
-            raise VideoError(f"{path}: decord cannot resize to a width of {size[0]} pixels.")
-        decord.logging.set_level(decord.logging.QUIET)
-        self._path = path
-        try:
-            self._reader: Any = decord.VideoReader(
-                str(path),
-                ctx=decord.cpu(0),
-                width=size[0],
-                height=size[1],
-                num_threads=1,
-                fault_tol=1,  # else decord repeats a neighbour where a frame is damaged
-            )
-        except Exception as error:  # RuntimeError, DECORDError, AssertionError ...
-            containers.header(path)  # what is wrong with the file, if PyAV cannot read it either
-            raise VideoError(f"{path}: decord cannot open it: use the backend 'pyav'.") from error
-        self.num_frames: int = len(self._reader)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._reader = None
-
-    def counts_discarded_frames(self) -> bool:
-        """Whether frames start before time zero: the container discards them, decord does not."""
-        starts = self._reader.get_frame_timestamp(range(self.num_frames))[:, 0]
-        return bool((starts < -1e-6).any())
-
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """Return uint8 [N, H, W, 3] of ascending frame numbers."""
-        try:
-            batch: NDArray[np.uint8] = self._reader.get_batch(list(indices)).asnumpy()
-        except Exception as error:
-            raise VideoError(
-                f"{self._path}: decord cannot decode the frames {list(indices)}."
-            ) from error
-        return batch
+        size = target_size(self._path, self._short_side)
+        return PyAVFile(self._path, size, tone_map=self._tone_map)
 
 
 _AnyFile: TypeAlias = DecordFile | PyAVFile | FrameFolder | FrameArchive
@@ -227,12 +190,6 @@ def allowed_backend(decoder: str, wanted: Backend = "auto") -> Backend:
         wanted: The user's choice.
     """
     return "pyav" if decoder == "pyav" else wanted
-
-
-@functools.cache
-def has_decord() -> bool:
-    """Whether decord is installed; it has no build for arm64 Linux or recent macOS."""
-    return importlib.util.find_spec("decord") is not None
 
 
 def _open_trusted_decord(path: Path, short_side: int | None) -> DecordFile | None:

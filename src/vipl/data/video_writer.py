@@ -49,6 +49,8 @@ def write_h264(
         rate = Fraction(fps_hz).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt = "yuv420p"
+        # BT.601, limited range: said, since players guess BT.709 where the picture is large.
+        stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
         stream.codec_context.thread_count = 1  # the bytes depend on it, and by default on the cores
         count = 0
         for frame in frames:

@@ -47,7 +47,10 @@ def open_all(
             infos[paths[index]] = result
             if result.decoder == "pyav":
                 report.distrusted.append((relative, result.note))
+            if result.remark:
+                report.remarked.append((relative, result.remark))
         on_progress(done, len(paths))
     report.unreadable.sort()
     report.distrusted.sort()
+    report.remarked.sort()
     return infos

@@ -30,6 +30,7 @@ class SourceReport:
         clips: The rows of the manifest.
         unreadable: (path, reason) of every video that gives no clip.
         distrusted: (path, reason) of videos that decord misreads and PyAV will decode.
+        remarked: (path, what) of videos whose pictures are not quite ordinary, as HLG.
         shorter: (path, how) of clips that are shorter than the data set says.
         looked_for: How many files the clips are in.
         missing: Those that are not there.
@@ -43,6 +44,7 @@ class SourceReport:
     clips: list[Clip] | pa.Table = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     distrusted: list[tuple[str, str]] = field(default_factory=list)
+    remarked: list[tuple[str, str]] = field(default_factory=list)
     shorter: list[tuple[str, str]] = field(default_factory=list)
     looked_for: int = 0
     missing: list[str] = field(default_factory=list)
