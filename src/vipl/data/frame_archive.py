@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vipl.data.containers import Header, VideoError
-from vipl.data.frame_folder import UNREADABLE, decoded
+from vipl.data.pictures import UNREADABLE, decoded
 
 ARCHIVE_SUFFIX = ".arrow"
 

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 
 from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.formats import FORMATS
-from vipl.data.frame_folder import scaled
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest, read_sidecar, write_manifest
+from vipl.data.pictures import scaled
 from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from vipl.data import containers, frame_archive, frame_folder
 from vipl.data.containers import Header, VideoError
 from vipl.data.frame_archive import FrameArchive, is_archive
-from vipl.data.frame_folder import FrameFolder, is_frame_folder, scaled
+from vipl.data.frame_folder import FrameFolder, is_frame_folder
+from vipl.data.pictures import scaled
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
 

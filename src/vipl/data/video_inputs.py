@@ -12,15 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data.frame_folder import (
-    IMAGE_SUFFIXES,
-    frame_path,
-    is_frame_folder,
-    picture_size,
-    read_picture,
-)
+from vipl.data.frame_folder import frame_path, is_frame_folder
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
+from vipl.data.pictures import IMAGE_SUFFIXES, picture_size, read_picture
 from vipl.data.probe import VideoInfo
 from vipl.data.sources.folder import find_videos
 from vipl.data.video import Backend, VideoError, allowed_backend
@@ -36,7 +31,8 @@ class Video:
         path: As the user or the manifest says.
         file: The video file, or a folder's pictures as `folder/%06d.jpg`.
         clip: The row of a manifest, None for what is no part of one.
-        pictures: In their order, where the video is a folder of frames that no manifest names.
+        pictures: In their order, where the video is a picture, or a folder of them that no
+            manifest names.
     """
 
     name: str
@@ -164,7 +160,8 @@ def _videos_at(path: Path, split: str | None, root: Path | None) -> Iterator[Vid
     if path.suffix in MANIFEST_SUFFIXES:
         yield from _clips(path, split, root)
     elif path.is_file():
-        yield Video(path.stem, str(path), path)
+        pictures = (path,) if path.suffix.lower() in IMAGE_SUFFIXES else ()
+        yield Video(path.stem, str(path), path, pictures=pictures)
     elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]:
         pictures = tuple(sorted(images, key=_numeric))
         yield Video(path.name, str(path), path, pictures=pictures)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from vipl.data.frame_folder import frame_path, picture_size
+from vipl.data.frame_folder import frame_path
 from vipl.data.manifest import Clip
+from vipl.data.pictures import picture_size
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.epic_annotations import (
