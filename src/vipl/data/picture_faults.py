@@ -22,9 +22,7 @@ def picture_faults(clips: Sequence[Clip], path: Path, *, workers: int) -> Iterat
         At most one sentence: the first fault, and how many there are.
     """
     wanted = {
-        number
-        for clip in clips
-        for number in range(clip.start_frame, clip.end_frame, clip.stride)
+        number for clip in clips for number in range(clip.start_frame, clip.end_frame, clip.stride)
     }
     files = [frame_path(path, number) for number in sorted(wanted & set(frame_numbers(path)))]
     size = clips[0].width, clips[0].height

@@ -252,11 +252,11 @@ def _in_eight_bits(images: Tensor) -> str:
         return "images.to(torch.uint8)"
     values = images.double()
     least, greatest = float(values.min()), float(values.max())
-    if images.is_floating_point() and 0 <= least and greatest <= 1:
+    if images.is_floating_point() and least >= 0 and greatest <= 1:
         return "(images * 255).round().to(torch.uint8)"
-    if 0 <= least and greatest <= 255:
+    if least >= 0 and greatest <= 255:
         return "images.to(torch.uint8)"
-    if not images.is_floating_point() and 0 <= least and greatest <= 65535:
+    if not images.is_floating_point() and least >= 0 and greatest <= 65535:
         return "(images.int() >> 8).to(torch.uint8), where they are of 16 bits"
     return f"they go from {least:g} to {greatest:g}, scale them to 0 to 255"
 
