@@ -26,6 +26,7 @@ from vipl.data.containers import Header, VideoError
 from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import FrameFolder, is_frame_folder
 from vipl.data.pictures import scaled
+from vipl.data.presentation import rhythm
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
 
@@ -101,7 +102,7 @@ class VideoReader:
     @property
     def fps_hz(self) -> float:
         """Mean frame rate in frames per second."""
-        return header(self._path).fps_hz
+        return rhythm(self._path).fps_hz
 
     @property
     def width(self) -> int:
