@@ -52,6 +52,7 @@ def rhythm(path: Path) -> Rhythm:
     """
     if is_frame_folder(path):
         return Rhythm(frame_folder.header(path).fps_hz)
+    path = containers.checked(path)
     if is_archive(path):
         with FrameArchive(path, None) as archive:
             return rhythm_of(archive.times_s, archive.facts["fps_hz"])
