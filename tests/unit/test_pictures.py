@@ -125,6 +125,22 @@ def test_sixteen_bits_with_alpha_lie_over_black():
     assert picture_of(png16(GREY16, 0, one_value), name="a")[0, :, 0].tolist()[-2:] == [0x80, 0]
 
 
+def test_a_transparent_value_counts_at_every_depth():
+    colours = np.array([[[0x1234, 0xABCD, 0xFFFF], [0xFF00, 0, 0]]], np.uint16)
+    value = chunk(b"tRNS", struct.pack(">HHH", 0x1234, 0xABCD, 0xFFFF))
+    assert picture_of(png16(colours, 2, value), name="a").tolist() == [[[0, 0, 0], [255, 0, 0]]]
+    for bits, packed, white in ((1, 0b10, 1), (2, 0b1110, 3), (4, 0xFE, 15)):
+        data = packed << (8 - 2 * bits)  # two pixels: the whitest, and one below
+        rows = zlib.compress(bytes([0, data]))
+        chunks = [
+            chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)),
+            chunk(b"tRNS", struct.pack(">H", white)), chunk(b"IDAT", rows), chunk(b"IEND", b""),
+        ]  # fmt: skip
+        picture = picture_of(b"\x89PNG\r\n\x1a\n" + b"".join(chunks), name="a")
+        below = round((white - 1) * 255 / white)
+        assert picture[0, :, 0].tolist() == [0, below]
+
+
 def with_alpha(mode: str) -> Image.Image:
     alpha = np.zeros((48, 64), np.uint8)
     alpha[:, 32:] = 255

@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vipl.data.containers import VideoError
 
@@ -36,6 +36,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _LYING = (5, 6, 7, 8)  # orientations that swap width and height
+_GREY_STEP = {"L;2": 85, "L;4": 17}  # from one level to the next, by Pillow's name of the coding
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -86,6 +87,8 @@ def decoded(image: Image.Image, short_side: int | None) -> Image.Image:
     """
     size = scaled(image.width, image.height, short_side)
     image.draft("RGB", size)
+    if "transparency" in image.info:
+        _scale_transparency(image)
     image.load()
     plain = image.mode == "RGB" and "transparency" not in image.info
     picture = image if plain else _as_rgb(image)
@@ -136,6 +139,18 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring the value that a PNG calls transparent to 8 bits, as Pillow will bring its pixels."""
+    assert isinstance(image, ImageFile.ImageFile)
+    value, stored = image.info["transparency"], image.tile[0][3]
+    if stored == "1":
+        image.info["transparency"] = 255 if value else 0
+    elif stored in _GREY_STEP:
+        image.info["transparency"] = value * _GREY_STEP[stored]
+    elif stored == "RGB;16B":
+        image.info["transparency"] = tuple(channel >> 8 for channel in value)
 
 
 def _high_bytes(image: Image.Image) -> Image.Image:
