@@ -2,6 +2,7 @@
 
 import av
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests import media
 
@@ -9,7 +10,7 @@ from vipl.data.formats import FORMATS
 from vipl.data.presentation import rhythm, rhythm_of, shown_at, spans_of
 from vipl.data.probe import glance, probe
 from vipl.data.sources.spans import frames_between, parts_by_time
-from vipl.data.video import VideoReader
+from vipl.data.video import VideoError, VideoReader
 
 # Thirty frames at 30 Hz, then twelve at 5 Hz, in thirtieths.
 TIMES = [*range(30), *range(30, 102, 6)]
@@ -129,6 +130,18 @@ def test_parts_last_equally_long():
     # A second has too few frames after the first two: what they are is joined.
     assert parts_by_time(slow, 1.0) == [0, 10, 20, 24, 28, 32, 36]
     assert parts_by_time([0.0, 1.0, 2.0, 3.0], 0.1) == [0, 3]
+
+
+@pytest.mark.parametrize("times", ["7", "{}", "[0.0]", '[0, "1"]', "[0, NaN]", "[1, 0]", "x"])
+def test_packed_frames_with_times_that_are_none(tmp_path, times):
+    path = tmp_path / "a.arrow"
+    facts = {"width": "8", "height": "8", "fps_hz": "10", "times_s": times}
+    schema = pa.schema([("jpeg", pa.binary())], facts)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for _ in range(2):
+            writer.write(pa.record_batch([[b""]], schema=schema))
+    with pytest.raises(VideoError, match=r"a\.arrow: not packed frames that can be read"):
+        rhythm(path)
 
 
 @pytest.mark.parametrize("name", FORMATS)

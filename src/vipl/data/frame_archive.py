@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ class FrameArchive:
             self._frames = pa.ipc.open_file(self._file)
             said = self._frames.schema.metadata or {}
             self.facts = {name: float(said[name.encode()]) for name in _FACTS}
-            self.times_s = [float(time) for time in json.loads(said.get(_TIMES.encode(), "[]"))]
+            self.times_s = _times(said.get(_TIMES.encode()), self.num_frames)
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise VideoError(f"{path}: not packed frames that can be read ({reason}).") from error
@@ -152,6 +153,21 @@ class FrameArchive:
             return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
         except UNREADABLE as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
+
+
+def _times(text: bytes | None, num_frames: int) -> list[float]:
+    """Return the times that a file has of its frames; none where it has none.
+
+    Raises:
+        ValueError: If they are not as many numbers, ascending.
+    """
+    if text is None:
+        return []
+    times = json.loads(text)
+    numbers = isinstance(times, list) and all(isinstance(time, int | float) for time in times)
+    if not numbers or len(times) != num_frames or not all(a <= b for a, b in pairwise(times)):
+        raise ValueError(f"its times are not {num_frames} numbers that ascend")
+    return [float(time) for time in times]
 
 
 def _encode(frame: NDArray[np.uint8], quality: int) -> bytes:
