@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from vipl.data.commands import progress
-from vipl.data.frame_folder import read_picture
+from vipl.data.pictures import read_picture
 from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.minari_files import DATA, find_dataset, find_pictures

@@ -254,7 +254,7 @@ def test_mistakes(encoder, videos, tmp_path, capsys, monkeypatch, changes, messa
 
 def test_frames_a_second():
     class Info:
-        num_frames, fps_hz = 10, 25.0
+        num_frames, fps_hz, times_s = 10, 25.0, ()
 
     assert Choice(fps_hz=10).times(Info).tolist() == [0, 2, 5, 7]
     assert Choice(fps_hz=50).times(Info).tolist() == list(range(10))

@@ -198,6 +198,10 @@ def test_arguments_that_make_no_sense(arguments, message):
     [
         torch.rand(2, 3, 8, 9),
         torch.full((2, 3, 8, 9), 200.0),
+        torch.full((2, 3, 8, 9), 200),
+        torch.full((2, 3, 8, 9), 40_000, dtype=torch.int32),
+        torch.full((2, 3, 8, 9), 40_000).to(torch.uint16),
+        torch.ones((2, 3, 8, 9), dtype=torch.bool),
         torch.zeros(3, 8, 9, dtype=torch.uint8),
         torch.zeros(2, 8, 9, 3, dtype=torch.uint8),
         torch.zeros(2, 1, 8, 9, dtype=torch.uint8),
@@ -208,8 +212,16 @@ def test_other_images_are_refused_with_a_remedy_that_works(encoder, images):
     with pytest.raises(ValueError, match=r"expected torch\.uint8 \[N, 3, H, W\]: ") as error:
         encoder.embed(images)
     remedy = str(error.value).split("]: ")[1].removeprefix("grey ones by ")
-    remedy = re.split(", the| for one", remedy.removeprefix("without their fourth channel by "))[0]
+    remedy = re.split(
+        ", the|, where| for one", remedy.removeprefix("without their fourth channel by ")
+    )[0]
     encoder.embed(eval(remedy))
+
+
+def test_numbers_that_no_picture_has_are_named(encoder):
+    for images in (torch.full((1, 3, 8, 9), 300.5), torch.full((1, 3, 8, 9), -2)):
+        with pytest.raises(ValueError, match=r"they go from .*, scale them to 0 to 255"):
+            encoder.embed(images)
 
 
 def test_pictures_of_numpy_are_refused_with_a_remedy_that_works(encoder):

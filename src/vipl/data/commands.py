@@ -24,6 +24,7 @@ from vipl.data.manifest import (
     sidecar_path,
     write_manifest,
 )
+from vipl.data.picture_faults import picture_faults
 from vipl.data.presence import missing_files, with_files
 from vipl.data.probe import VideoInfo
 from vipl.data.recipes import read_recipe
@@ -126,6 +127,7 @@ def _probe(
     manifest: Manifest, workers: int | None, timeout_s: float, remarks: list[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Return (path, problem) of the videos, and add what is to be known of their pictures."""
+    workers = workers or os.cpu_count() or 1
     clips: dict[str, list[Clip]] = {}
     for clip in manifest:
         clips.setdefault(clip.path, []).append(clip)
@@ -134,7 +136,7 @@ def _probe(
     with progress("checking videos", total=len(paths)) as bar:
         results = probe_many(
             [manifest.root / path for path in paths],
-            workers=workers or os.cpu_count() or 1,
+            workers=workers,
             timeout_s=timeout_s,
         )
         for index, result in results:
@@ -144,6 +146,9 @@ def _probe(
                 remarks.append((path, result.remark))
             if is_frame_folder(path):
                 problems += [(path, text) for text in _gaps(clips[path], manifest.root / path)]
+                if not isinstance(result, VideoError):
+                    faults = picture_faults(clips[path], manifest.root / path, workers=workers)
+                    problems += [(path, text) for text in faults]
             bar.advance(bar.task_ids[0])
     return sorted(problems)
 

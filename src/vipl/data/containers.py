@@ -13,6 +13,7 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -38,7 +39,7 @@ class Header:
     """What is known of a video without reading it through.
 
     Attributes:
-        fps_hz: Mean frame rate in frames per second.
+        fps_hz: Frame rate that the file tells, in frames per second: see `vipl.data.presentation`.
         width: Width in pixels as displayed.
         height: Height in pixels as displayed.
         format: Name of the container format.
@@ -62,6 +63,7 @@ class Timeline:
         positions: int64 [T], the position in `times` of every frame shown, in display order.
         shown: int64 [T], their times, ascending.
         seekable: Whether times are unique and seeking by them can be trusted.
+        tick_s: Seconds of a tick; 0 where packets carry no times, and ticks are places in the file.
     """
 
     times: NDArray[np.int64]
@@ -69,6 +71,7 @@ class Timeline:
     positions: NDArray[np.int64]
     shown: NDArray[np.int64]
     seekable: bool
+    tick_s: Fraction = Fraction(0)
 
     @property
     def num_frames(self) -> int:
@@ -228,6 +231,7 @@ def _timeline(path: str, modified_ns: int, size_bytes: int) -> Timeline:
             if packet.size and not packet.is_corrupt
         ]
         trusted = container.format.name.startswith(_SEEKABLE_FORMATS)
+        tick_s = stream.time_base or Fraction(0)
     if not rows:
         raise VideoError(f"{path}: the video stream is empty.")
     timed = all(time is not None for time, _, _ in rows)
@@ -243,6 +247,7 @@ def _timeline(path: str, modified_ns: int, size_bytes: int) -> Timeline:
         shown=times[positions],
         # With a single key frame there is nothing to seek to.
         seekable=trusted and timed and unique and len(keys) > 1 and keys[0] == 0,
+        tick_s=tick_s if timed else Fraction(0),
     )
 
 

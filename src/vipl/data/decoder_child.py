@@ -67,7 +67,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] 
     try:
         start = time.perf_counter()
         if request["call"] == "transcode":
-            return {"bytes": _transcoded(request)}, None
+            return {"written": _transcoded(request)}, None
         result = _decoded(request)
         if isinstance(result, VideoInfo):
             return {"info": asdict(result)}, None
@@ -87,7 +87,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] 
         return {"kind": kind or "RuntimeError", "error": text}, None
 
 
-def _transcoded(request: Mapping[str, Any]) -> int:
+def _transcoded(request: Mapping[str, Any]) -> tuple[int, float]:
     from vipl.data.transcode import transcode
 
     options = {name: value for name, value in request.items() if name != "call"}

@@ -1,6 +1,6 @@
 """The formats that `vipl prepare` brings clips to. `python -m benchmarks.data` compares them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class Format(NamedTuple):
 
     Attributes:
         suffix: Of its file.
-        write: Makes the file: path, frames, fps_hz=….
+        write: Makes the file: path, frames, fps_hz=…, times_s=….
         even: Whether an odd side loses its last row or column.
         decoder: What the manifest says of its files: "pyav" where PyAV is the faster.
     """
@@ -31,9 +31,16 @@ class Format(NamedTuple):
         """Return width and height as the format keeps them."""
         return (width - width % 2, height - height % 2) if self.even else (width, height)
 
-    def encode(self, path: Path, frames: Iterable[NDArray[np.uint8]], *, fps_hz: float) -> None:
-        """Store frames, uint8 [H, W, 3] each."""
-        self.write(path, frames, fps_hz=fps_hz)
+    def encode(
+        self,
+        path: Path,
+        frames: Iterable[NDArray[np.uint8]],
+        *,
+        fps_hz: float,
+        times_s: Sequence[float] = (),
+    ) -> None:
+        """Store frames, uint8 [H, W, 3] each; with their times where they are not even."""
+        self.write(path, frames, fps_hz=fps_hz, times_s=times_s)
 
 
 def _h264(**options: Any) -> Format:

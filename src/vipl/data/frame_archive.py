@@ -10,7 +10,9 @@ Shapes: N frames asked for, T frames of the clip, H x W pixels.
 
 import io
 import itertools
+import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vipl.data.containers import Header, VideoError
-from vipl.data.frame_folder import UNREADABLE, decoded
+from vipl.data.pictures import UNREADABLE, decoded
 
 ARCHIVE_SUFFIX = ".arrow"
 
 _COLUMN = "jpeg"
 _FACTS = ("width", "height", "fps_hz")
+_TIMES = "times_s"
 
 
 def is_archive(path: str | Path) -> bool:
@@ -32,15 +35,21 @@ def is_archive(path: str | Path) -> bool:
 
 
 def write_archive(
-    path: Path, frames: Iterable[NDArray[np.uint8]], *, fps_hz: float, quality: int
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    fps_hz: float,
+    quality: int,
+    times_s: Sequence[float] = (),
 ) -> None:
     """Pack frames.
 
     Args:
         path: The file to make.
         frames: T of uint8 [H, W, 3], T >= 1, of one size.
-        fps_hz: Frames a second.
+        fps_hz: Frames a second; a mean where they are not evenly spaced.
         quality: Of the JPEGs, 1 to 95.
+        times_s: When each frame is shown, where they are not evenly spaced.
 
     Raises:
         ValueError: If there are no frames.
@@ -53,6 +62,8 @@ def write_archive(
         raise ValueError("there are no frames to pack")
     height, width = first.shape[:2]
     facts = {"width": str(width), "height": str(height), "fps_hz": repr(float(fps_hz))}
+    if times_s:
+        facts[_TIMES] = json.dumps(list(times_s))
     schema = pa.schema([(_COLUMN, pa.binary())], metadata=facts)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for frame in itertools.chain([first], rest):
@@ -82,6 +93,7 @@ class FrameArchive:
 
     Attributes:
         facts: What the file says of itself: "width", "height", "fps_hz".
+        times_s: When each frame is shown; empty where they are evenly spaced.
     """
 
     def __init__(self, path: Path, short_side: int | None) -> None:
@@ -94,6 +106,7 @@ class FrameArchive:
             self._frames = pa.ipc.open_file(self._file)
             said = self._frames.schema.metadata or {}
             self.facts = {name: float(said[name.encode()]) for name in _FACTS}
+            self.times_s = _times(said.get(_TIMES.encode()), self.num_frames)
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise VideoError(f"{path}: not packed frames that can be read ({reason}).") from error
@@ -140,6 +153,21 @@ class FrameArchive:
             return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
         except UNREADABLE as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
+
+
+def _times(text: bytes | None, num_frames: int) -> list[float]:
+    """Return the times that a file has of its frames; none where it has none.
+
+    Raises:
+        ValueError: If they are not as many numbers, ascending.
+    """
+    if text is None:
+        return []
+    times = json.loads(text)
+    numbers = isinstance(times, list) and all(isinstance(time, int | float) for time in times)
+    if not numbers or len(times) != num_frames or not all(a <= b for a, b in pairwise(times)):
+        raise ValueError(f"its times are not {num_frames} numbers that ascend")
+    return [float(time) for time in times]
 
 
 def _encode(frame: NDArray[np.uint8], quality: int) -> bytes:

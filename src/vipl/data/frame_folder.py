@@ -12,15 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from vipl.data.containers import Header, VideoError
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+from vipl.data.pictures import IMAGE_SUFFIXES, picture_size, read_picture
 
 _FIELD = re.compile(r"%(?:0(\d+))?d")
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for pictures that are damaged, or no pictures at all."""
 
 
 def is_frame_folder(path: str | Path) -> bool:
@@ -69,61 +65,6 @@ def header(path: str | Path) -> Header:
     return Header(fps_hz=0.0, width=width, height=height, format="frames")
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """Return width and height of a picture without decoding it.
-
-    Raises:
-        VideoError: If it cannot be read.
-    """
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-            return width, height
-    except UNREADABLE as error:
-        raise _refusal(file, error) from error
-
-
-def read_picture(file: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
-    """Decode one picture.
-
-    Args:
-        file: JPEG, PNG, or what else Pillow knows.
-        short_side: As for `vipl.data.video.VideoReader`; JPEGs are reduced while they are decoded.
-
-    Returns:
-        uint8 [H, W, 3] RGB.
-
-    Raises:
-        VideoError: If it cannot be read.
-    """
-    try:
-        with Image.open(file) as image:
-            return np.asarray(decoded(image, short_side))
-    except UNREADABLE as error:
-        raise _refusal(file, error) from error
-
-
-def decoded(image: Image.Image, short_side: int | None) -> Image.Image:
-    """Decode an opened picture to RGB, brought to a shorter side; JPEGs are reduced on the way.
-
-    Raises:
-        Exception: One of `UNREADABLE`, if it is damaged.
-    """
-    size = scaled(image.width, image.height, short_side)
-    image.draft("RGB", size)
-    image.load()
-    picture = image if image.mode == "RGB" else image.convert("RGB")
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    return picture
-
-
-def scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Return width and height brought to a shorter side, never enlarged; None: as they are."""
-    ratio = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
-    return max(1, round(width * ratio)), max(1, round(height * ratio))
-
-
 class FrameFolder:
     """The pictures of one folder, read as frames of a video are.
 
@@ -162,17 +103,3 @@ class FrameFolder:
                 sizes = [f"{p.shape[1]} x {p.shape[0]}" for p in (picture, pictures[0])]
                 raise VideoError(f"{file}: is {sizes[0]}, {files[0].name} is {sizes[1]}.")
         return np.stack(pictures)
-
-
-def _refusal(file: Path, error: BaseException) -> VideoError:
-    if isinstance(error, FileNotFoundError):
-        return VideoError(f"{file}: the picture does not exist.")
-    if isinstance(error, PermissionError):
-        return VideoError(f"{file}: no permission to read the picture.")
-    return VideoError(f"{file}: not a picture that can be read ({_first_line(error)}).")
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown format"
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -186,8 +186,8 @@ class DecoderProcess:
             "sample", path, indices, backend=backend, short_side=short_side, crop=dict(crop)
         )
 
-    def transcode(self, path: str | Path, numbers: Sequence[int], **options: Any) -> int:
-        """Call `vipl.data.transcode.transcode` in the child.
+    def transcode(self, path: str | Path, numbers: Sequence[int], **options: Any) -> list[Any]:
+        """Call `vipl.data.transcode.transcode` in the child; return what it has `Written`.
 
         Raises:
             VideoError: As `transcode` does, or the decoder hung or crashed.
@@ -195,7 +195,7 @@ class DecoderProcess:
         """
         request = {"call": "transcode", "path": str(path), "numbers": list(numbers), **options}
         reply, _ = self._call({**request, "out": str(options["out"])})
-        return int(reply["bytes"])
+        return [*reply["written"]]
 
     def close(self) -> None:
         """End the child."""

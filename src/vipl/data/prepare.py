@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -20,9 +21,9 @@ import pyarrow.compute as pc
 
 from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.formats import FORMATS
-from vipl.data.frame_folder import scaled
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest, read_sidecar, write_manifest
+from vipl.data.pictures import scaled
 from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -30,6 +31,8 @@ from vipl.files import write_atomically
 # Clips of one video that are done in one go: its index is read once for them.
 _CLIPS_OF_A_JOB = 64
 _SETTINGS = "prepare.json"
+# Frames a second of the clips of which the manifest does not tell them: one file a clip.
+_RATES = "shards/rates"
 
 
 class Shard(NamedTuple):
@@ -68,6 +71,7 @@ class Job(NamedTuple):
         clips: To bring there.
         files: Of the clips, as they will be.
         work: Folder for files that are not whole yet.
+        rates: Folder for rates that are not those of the manifest.
         format_name: A key of `FORMATS`.
         short_side: In pixels.
         tone_map: Whether HLG and PQ are brought to ordinary range.
@@ -77,6 +81,7 @@ class Job(NamedTuple):
     clips: tuple[Clip, ...]
     files: tuple[Path, ...]
     work: Path
+    rates: Path
     format_name: str
     short_side: int
     tone_map: bool
@@ -172,6 +177,7 @@ class Preparation:
             tuple(clips),
             tuple(self.file(clip.clip_id) for clip in clips),
             self.work,
+            self.out / _RATES,
             self.format_name,
             self.short_side,
             self.tone_map,
@@ -206,7 +212,8 @@ class Preparation:
         self.work.mkdir(parents=True, exist_ok=True)
 
     def _write_manifest(self, bad: set[str]) -> Manifest:
-        clips = (self._prepared(clip) for clip in self.manifest if clip.clip_id not in bad)
+        rates = _read_rates(self.out / _RATES)
+        clips = (self._prepared(clip, rates) for clip in self.manifest if clip.clip_id not in bad)
         recipe = {
             "source": "prepare",
             "format": self.format_name,
@@ -217,15 +224,16 @@ class Preparation:
         }
         return write_manifest(clips, self.out / "manifest.parquet", recipe=recipe)
 
-    def _prepared(self, clip: Clip) -> Clip:
+    def _prepared(self, clip: Clip, rates: Mapping[str, float]) -> Clip:
         target = FORMATS[self.format_name]
+        path = clip_file(clip.clip_id, target.suffix)
         width, height = target.size(*scaled(clip.width, clip.height, self.short_side))
         return replace(
             clip,
-            path=clip_file(clip.clip_id, target.suffix),
+            path=path,
             start_frame=0,
             end_frame=clip.num_frames,
-            fps=clip.fps / clip.stride,
+            fps=rates.get(Path(path).stem, clip.fps / clip.stride),
             width=width,
             height=height,
             decoder=target.decoder,
@@ -246,6 +254,15 @@ def clip_file(clip_id: str, suffix: str) -> str:
     return f"clips/{digest[:2]}/{readable}-{digest[2:10]}{suffix}"
 
 
+def _write_rate(file: Path, fps_hz: float) -> None:
+    file.write_text(f"{fps_hz!r}\n")
+
+
+def _read_rates(folder: Path) -> dict[str, float]:
+    """Return the rates that were found, by the names of the clips' files without suffix."""
+    return {file.stem: float(file.read_text()) for file in folder.glob("*.txt")}
+
+
 def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) -> Result:
     """Bring the clips of a job, one after the other.
 
@@ -263,7 +280,7 @@ def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) 
             break
         unfinished = job.work / file.name
         try:
-            written += decoder.transcode(
+            size_bytes, fps_hz = decoder.transcode(
                 job.video,
                 clip.frame_numbers(range(clip.num_frames)),
                 out=unfinished,
@@ -273,6 +290,10 @@ def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) 
                 fps_hz=clip.fps / clip.stride,
                 backend="pyav",  # it seeks by an index that is read once a video
             )
+            written += int(size_bytes)
+            if fps_hz != clip.fps / clip.stride:  # first, so that no clip lacks its rate
+                rate = job.rates / f"{file.stem}.txt"
+                write_atomically(rate, partial(_write_rate, fps_hz=fps_hz))
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished.replace(file)
         except VideoError as error:

@@ -4,7 +4,7 @@ Shapes: H and W are the height and width in pixels as displayed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from vipl.data.containers import Timeline, VideoError
 from vipl.data.decord_file import DecordFile, has_decord, unfit
 from vipl.data.frame_archive import FrameArchive, is_archive
 from vipl.data.frame_folder import frame_numbers, is_frame_folder
+from vipl.data.presentation import Rhythm, rhythm
 from vipl.data.pyav_file import PyAVFile
 from vipl.data.video import header, target_size
 
@@ -41,6 +42,8 @@ class VideoInfo:
         decoder: "any", or "pyav" where decord cannot be trusted with this file.
         note: Why decord cannot be trusted, and what is damaged; else "".
         remark: What a user should know of its pictures, as that they are HLG; else "".
+        times_s: As of a `vipl.data.presentation.Rhythm`: when each frame is shown, and when the
+            last one ends, where they are not evenly spaced; else empty.
     """
 
     num_frames: int
@@ -50,6 +53,7 @@ class VideoInfo:
     decoder: Literal["any", "pyav"]
     note: str = ""
     remark: str = ""
+    times_s: list[float] = field(default_factory=list)
 
 
 def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
@@ -95,16 +99,18 @@ def probe(path: str | Path, *, try_decord: bool = True) -> VideoInfo:
     if num_frames == 0:
         raise VideoError(f"{path}: no frame can be decoded.")
     doubt = _doubt(path, num_frames, pictures) if try_decord else "decord was not tried"
+    rate = rhythm(path)
     if lost:
         doubt = f"damaged: {lost} of {line.num_frames} frames cannot be decoded"
     return VideoInfo(
         num_frames=num_frames,
-        fps_hz=head.fps_hz,
+        fps_hz=rate.fps_hz,
         width=head.width,
         height=head.height,
         decoder="pyav" if doubt else "any",
         note=doubt,
         remark="; ".join(head.display.remarks),
+        times_s=list(rate.times_s[: num_frames + 1]),
     )
 
 
@@ -122,6 +128,7 @@ def glance(path: str | Path) -> VideoInfo:
     """
     path = Path(path) if is_frame_folder(path) else containers.checked(path)
     head = header(path)
+    rate = Rhythm(head.fps_hz) if is_frame_folder(path) else rhythm(path)
     if is_frame_folder(path):
         num_frames = frame_numbers(path)[-1] + 1
     elif is_archive(path):
@@ -132,12 +139,13 @@ def glance(path: str | Path) -> VideoInfo:
     doubt = "" if is_frame_folder(path) or is_archive(path) else unfit(head)
     return VideoInfo(
         num_frames,
-        head.fps_hz,
+        rate.fps_hz,
         head.width,
         head.height,
         decoder="pyav" if doubt else "any",
         note=doubt,
         remark="; ".join(head.display.remarks),
+        times_s=list(rate.times_s),
     )
 
 

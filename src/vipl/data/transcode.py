@@ -8,11 +8,14 @@ Shapes: T frames of a clip, H x W pixels.
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vipl.data.formats import FORMATS
+from vipl.data.frame_folder import is_frame_folder
+from vipl.data.presentation import Rhythm, rhythm, rhythm_of, spans_of
 from vipl.data.video import Backend, VideoError, VideoReader
 
 # Frames that are held at once: 50 MB at a short side of 256 pixels.
@@ -20,6 +23,18 @@ _FRAMES_AT_ONCE = 128
 # Mean absolute difference that a stored frame may have, in grey levels: pure noise stays below 15,
 # neighbouring frames of a video that moves differ by as much, and green pictures by 60 and more.
 _ALIKE = 20.0
+
+
+class Written(NamedTuple):
+    """What was made of a clip.
+
+    Attributes:
+        size_bytes: Of the file.
+        fps_hz: Frames a second that it notes down.
+    """
+
+    size_bytes: int
+    fps_hz: float
 
 
 def transcode(
@@ -32,7 +47,7 @@ def transcode(
     fps_hz: float,
     backend: Backend = "auto",
     tone_map: bool = False,
-) -> int:
+) -> Written:
     """Write some frames of a video as a clip of its own, and read it back.
 
     Args:
@@ -41,12 +56,13 @@ def transcode(
         out: The file to make, with the format's suffix.
         format_name: A key of `vipl.data.formats.FORMATS`.
         short_side: Of the frames that are written, in pixels; smaller ones are not enlarged.
-        fps_hz: Frames a second to note down.
+        fps_hz: Frames a second to note down, unless the video's are not evenly spaced: then their
+            times are kept, and the rate is that of these frames.
         backend: That decodes.
         tone_map: As for `VideoReader`.
 
     Returns:
-        Bytes of the file.
+        What was written.
 
     Raises:
         VideoError: If a frame cannot be decoded, or what was written does not read back.
@@ -67,11 +83,21 @@ def transcode(
                     yield frame
 
     shown = {0, len(numbers) // 2, len(numbers) - 1}
-    target.encode(out, frames(), fps_hz=fps_hz)
+    rate = _rhythm(Path(path), numbers, fps_hz)
+    target.encode(out, frames(), fps_hz=rate.fps_hz, times_s=rate.times_s[:-1])
     _verify(out, kept, num_frames=len(numbers))
     with out.open("rb") as file:
         os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size
+        return Written(os.fstat(file.fileno()).st_size, rate.fps_hz)
+
+
+def _rhythm(path: Path, numbers: Sequence[int], fps_hz: float) -> Rhythm:
+    """Return the rhythm of some frames of a video; `fps_hz` where all its frames are even."""
+    times_s = () if is_frame_folder(path) else rhythm(path).times_s
+    if not times_s:
+        return Rhythm(fps_hz)
+    starts = np.array(spans_of(times_s, numbers)[:-1])
+    return rhythm_of(starts - starts[0], fps_hz)
 
 
 def _verify(out: Path, kept: dict[int, NDArray[np.uint8]], *, num_frames: int) -> None:

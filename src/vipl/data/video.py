@@ -23,7 +23,9 @@ from vipl.data import containers, frame_archive, frame_folder
 from vipl.data.containers import Header, VideoError
 from vipl.data.decord_file import DecordFile, has_decord
 from vipl.data.frame_archive import FrameArchive, is_archive
-from vipl.data.frame_folder import FrameFolder, is_frame_folder, scaled
+from vipl.data.frame_folder import FrameFolder, is_frame_folder
+from vipl.data.pictures import scaled
+from vipl.data.presentation import rhythm
 from vipl.data.pyav_file import PyAVFile
 from vipl.errors import UserError
 
@@ -107,7 +109,7 @@ class VideoReader:
     @property
     def fps_hz(self) -> float:
         """Mean frame rate in frames per second."""
-        return header(self._path).fps_hz
+        return rhythm(self._path).fps_hz
 
     @property
     def width(self) -> int:

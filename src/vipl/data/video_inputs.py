@@ -12,15 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data.frame_folder import (
-    IMAGE_SUFFIXES,
-    frame_path,
-    is_frame_folder,
-    picture_size,
-    read_picture,
-)
+from vipl.data.frame_folder import frame_path, is_frame_folder
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
+from vipl.data.pictures import IMAGE_SUFFIXES, picture_size, read_picture
+from vipl.data.presentation import spans_of
 from vipl.data.probe import VideoInfo
 from vipl.data.sources.folder import find_videos
 from vipl.data.video import Backend, VideoError, allowed_backend
@@ -36,7 +32,8 @@ class Video:
         path: As the user or the manifest says.
         file: The video file, or a folder's pictures as `folder/%06d.jpg`.
         clip: The row of a manifest, None for what is no part of one.
-        pictures: In their order, where the video is a folder of frames that no manifest names.
+        pictures: In their order, where the video is a picture, or a folder of them that no
+            manifest names.
     """
 
     name: str
@@ -63,7 +60,15 @@ class Video:
         Raises:
             VideoError: If it cannot be read.
         """
-        info = self._known() or process.glance(self.file)
+        info = self._known()
+        if info is None:
+            info = process.glance(self.file)
+        elif self.clip is not None and not is_frame_folder(self.file):
+            # The decoder reads them anyway, and keeps them for the calls of `read`.
+            times_s = process.glance(self.file).times_s
+            if times_s:
+                numbers = self.clip.frame_numbers(range(info.num_frames))
+                info = replace(info, times_s=spans_of(times_s, numbers))
         return OpenVideo(self, info, process, "pyav", keep_open=True)
 
     def _known(self) -> VideoInfo | None:
@@ -90,7 +95,8 @@ class OpenVideo:
     Attributes:
         video: The video.
         info: Of the clip, where the video is one: its number of frames, and those a second (0
-            where that is unknown).
+            where that is unknown). `open_to_stream` also finds out when they are shown, in the
+            file's time, where they are not evenly spaced.
     """
 
     video: Video
@@ -106,6 +112,8 @@ class OpenVideo:
 
     def seconds(self, times: Sequence[int]) -> list[float]:
         """Return when these frames are shown, from the file's first; NaN where that is unknown."""
+        if self.info.times_s:
+            return [self.info.times_s[time] for time in times]
         clip = self.video.clip
         fps_hz = self.info.fps_hz if clip is None else clip.fps
         return [number / fps_hz if fps_hz > 0 else math.nan for number in self.numbers(times)]
@@ -164,7 +172,8 @@ def _videos_at(path: Path, split: str | None, root: Path | None) -> Iterator[Vid
     if path.suffix in MANIFEST_SUFFIXES:
         yield from _clips(path, split, root)
     elif path.is_file():
-        yield Video(path.stem, str(path), path)
+        is_picture = path.suffix.lower() in IMAGE_SUFFIXES
+        yield Video(path.stem, str(path), path, pictures=(path,) if is_picture else ())
     elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]:
         pictures = tuple(sorted(images, key=_numeric))
         yield Video(path.name, str(path), path, pictures=pictures)

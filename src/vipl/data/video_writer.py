@@ -3,7 +3,7 @@
 Shapes: T frames of H x W pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -11,6 +11,8 @@ from typing import IO
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+_TICK_S = Fraction(1, 90_000)  # of frames that are not evenly spaced
 
 
 def write_h264(
@@ -21,6 +23,7 @@ def write_h264(
     key_every: int = 10,
     crf: int = 18,
     tune: str | None = None,
+    times_s: Sequence[float] = (),
 ) -> None:
     """Encode frames; the same frames give the same bytes.
 
@@ -29,11 +32,12 @@ def write_h264(
     Args:
         file: A path, or a stream that can seek.
         frames: T of uint8 [H, W, 3], T >= 1.
-        fps_hz: Frames a second.
+        fps_hz: Frames a second; a mean where they are not evenly spaced.
         key_every: Frames from one key frame to the next: close together and without B-frames, a
             random frame is a few frames of decoding away.
         crf: x264's constant rate factor: 0 without loss, 51 worst.
         tune: x264's tuning, as "fastdecode".
+        times_s: When each frame is shown, where they are not evenly spaced; the first at 0.
 
     Raises:
         ValueError: If there are no frames.
@@ -51,6 +55,8 @@ def write_h264(
         stream.pix_fmt = "yuv420p"
         # BT.601, limited range: said, since players guess BT.709 where the picture is large.
         stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
+        if times_s:
+            stream.codec_context.time_base = _TICK_S
         stream.codec_context.thread_count = 1  # the bytes depend on it, and by default on the cores
         count = 0
         for frame in frames:
@@ -58,7 +64,10 @@ def write_h264(
             if not count:
                 stream.height, stream.width = height, width
             even = np.ascontiguousarray(frame[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(even, format="rgb24")
+            if times_s:
+                picture.time_base, picture.pts = _TICK_S, round(times_s[count] / _TICK_S)
+            container.mux(stream.encode(picture))
             count += 1
         if not count:
             raise ValueError("there are no frames to encode")

@@ -19,6 +19,7 @@ from torch.utils.data import IterableDataset
 
 from vipl.data.bad_clips import BadClip
 from vipl.data.isolation import DecoderProcess
+from vipl.data.presentation import shown_at
 from vipl.data.probe import VideoInfo
 from vipl.data.video import VideoError
 from vipl.data.video_inputs import OpenVideo, Video
@@ -35,7 +36,8 @@ class Choice:
 
     Attributes:
         every: Every so manyth, from the first on.
-        fps_hz: So many a second in place of that; all where the video has fewer.
+        fps_hz: So many a second in place of that, by the times at which they are shown; all where
+            the video has fewer.
     """
 
     every: int = 1
@@ -59,7 +61,10 @@ class Choice:
         Raises:
             VideoError: As `step` does.
         """
-        times = np.arange(0, info.num_frames, self.step(info))
+        step = self.step(info)
+        if self.fps_hz is not None and info.times_s:
+            return shown_at(info.times_s, self.fps_hz)
+        times = np.arange(0, info.num_frames, step)
         return np.asarray(np.floor(times + 1e-6), dtype=np.int64)
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from vipl.control.opengl import choose_backend
 from vipl.control.planning import oracle_score
 from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
-from vipl.data.frame_folder import read_picture
+from vipl.data.pictures import read_picture
 from vipl.errors import UserError
 from vipl.evaluation import correlation, gain, trajopt
 from vipl.evaluation.control_cells import control_cells

@@ -229,11 +229,8 @@ def _check_images(images: object) -> None:
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
         return
     remedy = ""
-    if images.is_floating_point():
-        scaled = not images.numel() or float(images.max()) <= 1
-        remedy = (
-            ": (images * 255).round().to(torch.uint8)" if scaled else ": images.to(torch.uint8)"
-        )
+    if images.dtype != torch.uint8:
+        remedy = f": {_in_eight_bits(images)}"
     elif images.ndim == 3:
         remedy = ": images[None] for one"
     elif images.ndim == 4 and images.shape[3] in (1, 3, 4):
@@ -245,6 +242,23 @@ def _check_images(images: object) -> None:
     raise ValueError(
         f"images are {images.dtype} {list(images.shape)}, expected torch.uint8 [N, 3, H, W]{remedy}"
     )
+
+
+def _in_eight_bits(images: Tensor) -> str:
+    """Return how to bring images of another type to uint8 without clipping them."""
+    if images.dtype == torch.bool:
+        return "images.to(torch.uint8) * 255"
+    if not images.numel():
+        return "images.to(torch.uint8)"
+    values = images.double()
+    least, greatest = float(values.min()), float(values.max())
+    if images.is_floating_point() and least >= 0 and greatest <= 1:
+        return "(images * 255).round().to(torch.uint8)"
+    if least >= 0 and greatest <= 255:
+        return "images.to(torch.uint8)"
+    if not images.is_floating_point() and least >= 0 and greatest <= 65535:
+        return "(images.int() >> 8).to(torch.uint8), where they are of 16 bits"
+    return f"they go from {least:g} to {greatest:g}, scale them to 0 to 255"
 
 
 def _channels(values: tuple[float, float, float]) -> Tensor:

@@ -6,7 +6,7 @@ that the benchmarks cut; copies made for training hold folders `<video_uid>.mp4/
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +42,7 @@ class Part:
         height: In pixels.
         decoder: As in a manifest.
         present: Whether the file is there.
+        times_s: When its frames are shown, where they are not evenly spaced.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Part:
     height: int
     decoder: str = "any"
     present: bool = True
+    times_s: Sequence[float] = ()
 
 
 def find_root(directory: Path) -> Path:
@@ -137,6 +139,7 @@ def open_parts(
             width=info.width,
             height=info.height,
             decoder=info.decoder,
+            times_s=info.times_s,
         )
 
     return {uid: [o for part in p if (o := opened(part))] for uid, p in parts.items()}

@@ -139,7 +139,8 @@ def span(
             low = max(low, end_s)
         else:
             high = min(high, start_s)
-    start, end = frames_between(low - part.start_s, high - part.start_s, part.fps_hz)
+    window = low - part.start_s, high - part.start_s
+    start, end = frames_between(*window, part.fps_hz, part.times_s)
     end = min(end, part.num_frames)
     stride = stride_for(part.fps_hz, rule.rate_hz)
     count = min(-((start - end) // stride), rule.max_frames)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from vipl.data.frame_folder import frame_path, picture_size
+from vipl.data.frame_folder import frame_path
 from vipl.data.manifest import Clip
+from vipl.data.pictures import picture_size
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.epic_annotations import (
@@ -181,7 +182,7 @@ def _clip(
         return None
     start, end = segment.first_picture, segment.last_picture + 1
     if videos:
-        start, end = frames_between(segment.start_s, segment.stop_s, info.fps_hz)
+        start, end = frames_between(segment.start_s, segment.stop_s, info.fps_hz, info.times_s)
     end, stride = min(end, info.num_frames), stride_for(info.fps_hz, rate_hz)
     if end - start <= (MIN_FRAMES - 1) * stride:
         report.left_out[f"segments with fewer than {MIN_FRAMES} frames"] += 1

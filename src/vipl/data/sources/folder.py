@@ -10,6 +10,7 @@ from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.probing import open_all
 from vipl.data.sources.report import Progress, SourceReport, no_progress
+from vipl.data.sources.spans import parts_by_time
 from vipl.data.splits import assign_splits, check_fraction
 from vipl.errors import UserError
 
@@ -96,7 +97,7 @@ def find_videos(directory: Path) -> tuple[list[Path], int]:
 
 
 def cut(info: VideoInfo, path: str, *, split: str, clip_seconds: float) -> list[Clip]:
-    """Cut one video into equal clips of about `clip_seconds`, one at least.
+    """Cut one video into clips that last equally long, about `clip_seconds`; one at least.
 
     Args:
         info: Of the video.
@@ -104,9 +105,12 @@ def cut(info: VideoInfo, path: str, *, split: str, clip_seconds: float) -> list[
         split: Of all its clips.
         clip_seconds: Wished-for length.
     """
-    count = max(1, round(info.num_frames / (info.fps_hz * clip_seconds)))
-    count = min(count, info.num_frames // MIN_FRAMES)
-    bounds = [info.num_frames * part // count for part in range(count + 1)]
+    if info.times_s:
+        bounds = parts_by_time(info.times_s, clip_seconds)
+    else:
+        count = max(1, round(info.num_frames / (info.fps_hz * clip_seconds)))
+        count = min(count, info.num_frames // MIN_FRAMES)
+        bounds = [info.num_frames * part // count for part in range(count + 1)]
     return [
         Clip(
             clip_id=f"{path}#{start}-{end}",

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vipl.data.frame_folder import IMAGE_SUFFIXES
 from vipl.data.manifest import Clip
+from vipl.data.pictures import IMAGE_SUFFIXES
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.frame_tables import Row, place, read_table
 from vipl.data.sources.numbered_pictures import NumberedPictures, find_pictures

@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from vipl.data.frame_folder import IMAGE_SUFFIXES, frame_path, picture_size
+from vipl.data.frame_folder import frame_path
+from vipl.data.pictures import IMAGE_SUFFIXES, picture_size
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.video import VideoError
 

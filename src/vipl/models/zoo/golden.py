@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from vipl.data.pictures import IMAGE_SUFFIXES, read_picture
 from vipl.data.video import VideoError, VideoReader
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -52,16 +52,21 @@ def golden(encoder: Encoder, images: Path, file: Path) -> Check:
 
 
 def _pictures(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield names and uint8 [H, W, 3]; what is neither picture nor video is passed over."""
+    """Yield names and uint8 [H, W, 3]; what is neither picture nor video is passed over.
+
+    Raises:
+        UserError: If there is no such folder, or what is called a picture cannot be read.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of pictures")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         try:
-            yield name, np.asarray(Image.open(path).convert("RGB"))
+            yield name, read_picture(path)
             continue
-        except (UnidentifiedImageError, OSError, ValueError):
-            pass
+        except VideoError:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                raise
         try:
             with VideoReader(path, backend="pyav") as video:
                 yield name, video.read([0])[0]
