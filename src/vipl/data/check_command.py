@@ -1,0 +1,124 @@
+"""`vipl manifest check`: every file is opened, and compared with what the manifest says of it.
+
+Of a folder of frames every picture that a clip names is decoded; of a video what `probe` decodes.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vipl.console import Console
+from vipl.data.commands import progress, show_table
+from vipl.data.comparing import differences
+from vipl.data.decoder_pool import probe_many
+from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder, read_picture
+from vipl.data.leaks import find_leaks
+from vipl.data.manifest import Clip, Manifest, read_manifest, sidecar_path
+from vipl.data.presence import missing_files, with_files
+from vipl.data.video import VideoError
+from vipl.errors import UserError
+
+Problems = list[tuple[str, str]]
+"""(path, what is wrong)."""
+
+_console = Console(highlight=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Verify that a manifest's files are there and hold the frames that it names.
+
+    Raises:
+        UserError: If anything is amiss.
+    """
+    manifest = read_manifest(args.manifest, root=args.root)
+    if args.allow_missing:
+        manifest = with_files(manifest, allow_missing=True, remedy="name their folder by --root")
+    if not sidecar_path(args.manifest).is_file():
+        _console.print(f"{args.manifest} has no sidecar: its hash cannot be compared")
+    leaks = find_leaks(manifest)
+    if leaks.files:
+        _console.print(
+            f"{len(leaks.files)} files have clips in train and others in val, which share no "
+            f"frame; the first is {leaks.files[0]}"
+        )
+    clips: dict[str, list[Clip]] = {}
+    for clip in manifest:
+        clips.setdefault(clip.path, []).append(clip)
+    problems = [*leaks.frames, *_look(manifest, clips, args.workers, args.timeout_s)]
+    if problems:
+        show_table("problems", problems)
+        raise UserError(f"{args.manifest}: {len(problems)} problems{_missing(manifest)}")
+    folders = sum(map(is_frame_folder, clips))
+    pictures = f"every picture of {folders} folders decoded, " if folders else ""
+    _console.print(
+        f"{args.manifest}: {len(manifest)} clips, every video readable, {pictures}every count and "
+        f"rate right, sha256 {manifest.sha256}"
+    )
+
+
+def _missing(manifest: Manifest) -> str:
+    missing = missing_files(manifest)
+    if not missing:
+        return ""
+    return (
+        f"; {len(missing)} files are not in {manifest.root}, the first is {missing[0]}: name their "
+        "folder by --root, or check the others by --allow-missing"
+    )
+
+
+def _look(
+    manifest: Manifest, clips: Mapping[str, list[Clip]], workers: int | None, timeout_s: float
+) -> Problems:
+    workers = workers or os.cpu_count() or 1
+    problems: Problems = []
+    with progress("checking videos", total=len(clips)) as bar:
+        for path, texts in _looks(manifest.root, clips, workers, timeout_s):
+            problems += [(path, text) for text in texts]
+            bar.advance(bar.task_ids[0])
+    return sorted(problems)
+
+
+def _looks(
+    root: Path, clips: Mapping[str, list[Clip]], workers: int, timeout_s: float
+) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield every path with what is wrong with it."""
+    videos = [path for path in clips if not is_frame_folder(path)]
+    results = probe_many([root / path for path in videos], workers=workers, timeout_s=timeout_s)
+    for index, result in results:
+        yield videos[index], differences(clips[videos[index]], result)
+    folders = [path for path in clips if is_frame_folder(path)]
+    with ThreadPoolExecutor(workers) as pool:
+        found = pool.map(lambda path: list(_pictures(clips[path], root / path)), folders)
+        yield from zip(folders, found, strict=True)
+
+
+def _pictures(clips: Sequence[Clip], path: Path) -> Iterator[str]:
+    """Yield what is wrong with the pictures of a folder: the first that is missing, and broken."""
+    try:
+        there = frame_numbers(path)
+    except VideoError as error:
+        yield str(error)
+        return
+    spans = [range(clip.start_frame, clip.end_frame, clip.stride) for clip in clips]
+    numbers = set(there)
+    lacking = {next((n for n in span if n not in numbers), None) for span in spans} - {None}
+    yield from (f"lacks {frame_path(path, n).name}" for n in sorted(n for n in lacking if n))
+    wanted = (number for number in there if any(number in span for span in spans))
+    size = (clips[0].width, clips[0].height)
+    faults = [fault for number in wanted if (fault := _fault(frame_path(path, number), size))]
+    if faults:
+        others = f" (and {len(faults) - 1} others)" if len(faults) > 1 else ""
+        yield f"{faults[0]}{others}"
+
+
+def _fault(file: Path, size: tuple[int, int]) -> str:
+    """Decode a picture; say what is wrong with it, "" where nothing is."""
+    try:
+        height, width = read_picture(file).shape[:2]
+    except VideoError as error:
+        return str(error)
+    if (width, height) == size:
+        return ""
+    return f"{file.name} is {width} x {height}, the manifest says {size[0]} x {size[1]}"
