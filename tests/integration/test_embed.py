@@ -259,3 +259,14 @@ def test_frames_a_second():
     assert Choice(fps_hz=10).times(Info).tolist() == [0, 2, 5, 7]
     assert Choice(fps_hz=50).times(Info).tolist() == list(range(10))
     assert Choice(every=4).times(Info).tolist() == [0, 4, 8]
+
+
+def test_names_that_are_not_utf8(encoder, tmp_path):
+    """They are written as they are shown."""
+    folder = tmp_path / "videos"
+    video = media.write_video(folder / "x.mp4", media.moving_square(4))
+    video.rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    assert embed(encoder, folder, tmp_path / "x.parquet") == 0
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert set(table["clip_id"].to_pylist()) == {"caf\\xe9"}
+    assert set(table["path"].to_pylist()) == {f"{folder}/caf\\xe9.mp4"}

@@ -23,6 +23,7 @@ from vipl.data.frame_folder import UNREADABLE, decoded
 ARCHIVE_SUFFIX = ".arrow"
 
 _COLUMN = "jpeg"
+_LIMIT = 2**31
 _FACTS = ("width", "height", "fps_hz")
 
 
@@ -94,6 +95,10 @@ class FrameArchive:
             self._frames = pa.ipc.open_file(self._file)
             said = self._frames.schema.metadata or {}
             self.facts = {name: float(said[name.encode()]) for name in _FACTS}
+            if not all(0 < fact < _LIMIT for fact in self.facts.values()):
+                raise ValueError("its size or rate is no number above 0")
+            if self._frames.schema.field(_COLUMN).type != pa.binary():
+                raise ValueError(f"its column {_COLUMN} holds no bytes")
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise VideoError(f"{path}: not packed frames that can be read ({reason}).") from error
@@ -136,9 +141,9 @@ class FrameArchive:
                 "frames, numbered from 0."
             )
         try:
-            jpeg = self._frames.get_batch(index).column(0)[0].as_buffer()
+            jpeg = self._frames.get_batch(index).column(_COLUMN)[0].as_py() or b""
             return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
-        except UNREADABLE as error:
+        except (*UNREADABLE, IndexError, MemoryError) as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
 
 

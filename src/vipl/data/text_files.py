@@ -57,9 +57,12 @@ def table_columns(file: Path) -> list[str]:
     """
     try:
         with _open(file) as stream:
-            columns = next(csv.reader(stream), [])
-    except (UnicodeDecodeError, csv.Error):
+            reader = csv.reader(stream, strict=True)
+            columns = next(_lines(reader, file), [])
+    except UnicodeDecodeError:
         raise no_text(file) from None
+    if isinstance(columns, str) or any("\n" in name or "\r" in name for name in columns):
+        raise UserError(f"{file} has wrong quotes in its first line, the names of the columns")
     repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     if repeated:
         raise UserError(f"{file} has the column {repeated[0]!r} twice")
@@ -79,9 +82,9 @@ def table_rows(file: Path, faults: Faults) -> Iterator[tuple[int, dict[str, str]
     """
     columns = table_columns(file)
     with _open(file) as stream:
-        reader = csv.reader(stream, strict=True)
-        next(reader, None)
-        for number, values in enumerate(_lines(reader, file), start=1):
+        lines = _lines(csv.reader(stream, strict=True), file)
+        next(lines, None)
+        for number, values in enumerate(lines, start=1):
             if isinstance(values, str):
                 faults.append((f"{file.name}, row {number}", values))
             elif len(values) != len(columns):

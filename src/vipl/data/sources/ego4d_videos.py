@@ -119,7 +119,8 @@ def _unfit(entry: dict[str, Any]) -> str:
 def _timed(interval: object) -> bool:
     if not isinstance(interval, dict):
         return False
-    return positive(interval.get("end_sec")) and time_of(interval.get("start_sec") or 0) is not None
+    start_s = time_of(interval.get("start_sec", "unknown") or 0)
+    return start_s is not None and positive(interval.get("end_sec"))
 
 
 def _split(entry: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from vipl.data.sources.report import (
 )
 from vipl.data.splits import assign_splits, check_fraction, name_fingerprint
 from vipl.data.video import VideoError
-from vipl.data.walk import Identity, Walk, can_be_named, identity
+from vipl.data.walk import Identity, Walk, can_be_named, identity, shown
 from vipl.errors import UserError
 
 _TABLE = "manifest.csv"
@@ -179,7 +179,7 @@ def _clips(
             how = f"the table says {length} frames, the folder holds {pictures.length}"
             report.shorter.append((name, how))
         seen[name] += 1
-        clip_id = row.folder.resolve().name if name == "." else name
+        clip_id = shown(row.folder.resolve().name) if name == "." else name
         yield Clip(
             clip_id=clip_id if seen[name] == 1 else f"{clip_id}#{seen[name]}",
             path=f"{name}/{pictures.pattern}".removeprefix("./"),
