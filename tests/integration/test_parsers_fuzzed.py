@@ -17,6 +17,8 @@ from PIL import Image
 from tests.datasets import UIDS, ego4d_video, narrations, write_ego4d, write_pictures, write_table
 from tests.mutations import damaged, mutated
 
+from vipl.config import compose
+from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.frame_archive import FrameArchive, header
 from vipl.data.frame_folder import read_picture
 from vipl.data.manifest import Clip, read_manifest, to_table, write_manifest
@@ -27,6 +29,7 @@ from vipl.data.sources.ego4d import build_ego4d
 from vipl.data.sources.epic_kitchens import build_epic_kitchens
 from vipl.data.sources.frames import build_frames
 from vipl.data.validation import conform
+from vipl.embed.output import Output
 from vipl.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -204,3 +207,40 @@ def test_packed_frames(tmp_path):
     fuzz(facts, read)
     facts.write_text(json.dumps({"width": "24", "height": "16", "fps_hz": "10.0"}))
     fuzz(jpeg, read, damaged)
+
+
+# --- files of other commands ---------------------------------------------------------------------
+
+
+def test_bad_clips(tmp_path):
+    """A list that a killed run left: every line that is whole is read."""
+    file = tmp_path / "bad_clips.csv"
+    good = [BadClip(f"{n}", f"v/{n}.mp4", 'no "video", it says') for n in range(3)]
+    write_bad_clips(file, good)
+    text, rng = file.read_bytes(), random.Random(0)
+    for _ in range(INPUTS):
+        file.write_bytes(mutated(text, rng))
+        assert all(isinstance(clip, BadClip) for clip in read_bad_clips(file))
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.parquet.parts/settings.json"])
+def test_outputs_of_embed(tmp_path, name):
+    settings = {"encoder": "e", "precision": "32", "frames": "all", "videos": "v"}
+    output = Output(tmp_path / "x.parquet", settings)
+    output.claim()
+    table = pa.table({"frame": [1, 2, 3]})
+    held = {"vipl": json.dumps({"settings": settings})}
+    if name == "x.parquet":
+        output.remove_parts()
+        pq.write_table(table.replace_schema_metadata(held), output.path)
+        fuzz(output.path, output.is_complete, damaged)
+    else:
+        fuzz(tmp_path / name, output.claim)
+
+
+def test_configurations(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "data:\n  batch_size: 8\n  manifest: ${oc.env:HOME}/m.csv\nlr: 1e-3\nx: [1, 2]\n"
+    )
+    fuzz(file, lambda: compose([str(file)], []))

@@ -6,16 +6,16 @@ Of a folder of frames every picture that a clip names is decoded; of a video wha
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vipl.console import Console
 from vipl.data.commands import progress, show_table
 from vipl.data.comparing import differences
 from vipl.data.decoder_pool import probe_many
-from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder, read_picture
+from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder
 from vipl.data.leaks import find_leaks
 from vipl.data.manifest import Clip, Manifest, read_manifest, sidecar_path
+from vipl.data.picture_faults import picture_faults
 from vipl.data.presence import missing_files, with_files
 from vipl.data.video import VideoError
 from vipl.errors import UserError
@@ -88,37 +88,19 @@ def _looks(
     results = probe_many([root / path for path in videos], workers=workers, timeout_s=timeout_s)
     for index, result in results:
         yield videos[index], differences(clips[videos[index]], result)
-    folders = [path for path in clips if is_frame_folder(path)]
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(lambda path: list(_pictures(clips[path], root / path)), folders)
-        yield from zip(folders, found, strict=True)
+    for path in clips:
+        if is_frame_folder(path):
+            yield path, _pictures(clips[path], root / path, workers)
 
 
-def _pictures(clips: Sequence[Clip], path: Path) -> Iterator[str]:
-    """Yield what is wrong with the pictures of a folder: the first that is missing, and broken."""
+def _pictures(clips: Sequence[Clip], path: Path, workers: int) -> Iterator[str]:
+    """Yield what is wrong with the pictures of a folder: what each clip lacks, what is broken."""
     try:
-        there = frame_numbers(path)
+        there = set(frame_numbers(path))
     except VideoError as error:
         yield str(error)
         return
     spans = [range(clip.start_frame, clip.end_frame, clip.stride) for clip in clips]
-    numbers = set(there)
-    lacking = {next((n for n in span if n not in numbers), None) for span in spans} - {None}
-    yield from (f"lacks {frame_path(path, n).name}" for n in sorted(n for n in lacking if n))
-    wanted = (number for number in there if any(number in span for span in spans))
-    size = (clips[0].width, clips[0].height)
-    faults = [fault for number in wanted if (fault := _fault(frame_path(path, number), size))]
-    if faults:
-        others = f" (and {len(faults) - 1} others)" if len(faults) > 1 else ""
-        yield f"{faults[0]}{others}"
-
-
-def _fault(file: Path, size: tuple[int, int]) -> str:
-    """Decode a picture; say what is wrong with it, "" where nothing is."""
-    try:
-        height, width = read_picture(file).shape[:2]
-    except VideoError as error:
-        return str(error)
-    if (width, height) == size:
-        return ""
-    return f"{file.name} is {width} x {height}, the manifest says {size[0]} x {size[1]}"
+    lacking = {next((n for n in span if n not in there), -1) for span in spans}
+    yield from (f"lacks {frame_path(path, n).name}" for n in sorted(lacking - {-1}))
+    yield from picture_faults(clips, path, workers=workers)
