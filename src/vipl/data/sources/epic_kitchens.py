@@ -130,7 +130,7 @@ def _videos_in(folder: Path) -> dict[str, str]:
     """Return the videos of a folder by their names without suffix, which is often .MP4."""
     if not folder.is_dir():
         return {}
-    return {p.stem: p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES}
+    return {p.stem: p.name for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
 
 
 def _open(
