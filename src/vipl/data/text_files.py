@@ -45,7 +45,7 @@ def read_json(file: Path, *, remedy: str = "fetch it again") -> Any:
     except UnicodeDecodeError:
         raise no_text(file) from None
     except (ValueError, RecursionError) as error:
-        reason = str(error) or "nested too deeply"
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise UserError(f"{file} is not whole, or no JSON ({reason}): {remedy}") from error
 
 
