@@ -3,7 +3,9 @@
 Any frame is one read away, nothing before it has to be decoded, and a clip is one file, not a
 hundred. Any reader of Arrow files (pyarrow, pandas, polars, DuckDB) opens it. Every row is a record
 batch of its own, so a frame is read alone and the file need not be mapped into memory, where a disk
-that fails would end the process. No torch here.
+that fails would end the process. Still, a damaged file can end the process that reads it (pyarrow
+26.0.1 does so by a `std::length_error`): `vipl manifest check` reads it in a process that may end.
+No torch here.
 
 Shapes: N frames asked for, T frames of the clip, H x W pixels.
 """
@@ -141,7 +143,9 @@ class FrameArchive:
                 "frames, numbered from 0."
             )
         try:
-            jpeg = self._frames.get_batch(index).column(_COLUMN)[0].as_py() or b""
+            batch = self._frames.get_batch(index)
+            batch.validate()  # that no offset of a damaged file is outside it
+            jpeg = batch.column(_COLUMN)[0].as_buffer() or b""
             return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
         except (*UNREADABLE, IndexError, MemoryError) as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
