@@ -55,17 +55,13 @@ def build_folder(
     if not clip_seconds > 0:
         raise UserError(f"the clip length is {clip_seconds} s, expected more than 0")
     found = find_videos(directory)
-    videos = [path for path in found.videos if can_be_named(str(path.relative_to(directory)))]
     if not found.videos:
         raise UserError(
             f"{directory} holds no video ({found.other_files} other files; looked for "
             f"{', '.join(sorted(VIDEO_SUFFIXES))})"
         )
     report = SourceReport(directory, layout="a folder of videos")
-    report.left_out["files that are not videos"] += found.other_files
-    report.left_out[REPEATED] += found.repeated
-    report.leave_out(set(found.videos) - set(videos), NAMELESS)
-    report.leave_out(found.closed, "the folder cannot be listed")
+    videos = _named(found, report)
     infos = open_all(videos, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
     if not infos:
         first, reason = report.unreadable[0]
@@ -84,6 +80,16 @@ def build_folder(
         )
     ]
     return report
+
+
+def _named(found: "FoundVideos", report: SourceReport) -> list[Path]:
+    """Return the videos that a manifest can name; what is left out goes to the report."""
+    videos = [path for path in found.videos if can_be_named(str(path.relative_to(report.root)))]
+    report.left_out["files that are not videos"] += found.other_files
+    report.left_out[REPEATED] += found.repeated
+    report.leave_out(set(found.videos) - set(videos), NAMELESS)
+    report.leave_out(found.closed, "the folder cannot be listed")
+    return videos
 
 
 class FoundVideos(NamedTuple):
