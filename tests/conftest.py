@@ -7,6 +7,7 @@ import pytest
 from tests import media
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
+from vipl.data import check_command, commands
 from vipl.errors import UserError
 
 
@@ -38,3 +39,12 @@ def tiny_manifest(tmp_path_factory) -> Path:
     build = ["manifest", "build", "folder", str(folder), "--out", str(out), "--val-fraction", "0.3"]
     assert main(build) == 0
     return out
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """The rows of the tables that commands show, which a narrow screen would wrap."""
+    shown = []
+    for module in (commands, check_command):
+        monkeypatch.setattr(module, "show_table", lambda title, rows: shown.extend(rows))
+    return shown

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,7 +21,9 @@ from vipl.cli import main
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video import VideoReader
 from vipl.embed.frames import Choice
-from vipl.embed.parts import to_matrix
+from vipl.embed.output import Output
+from vipl.embed.parts import Parts, to_matrix
+from vipl.errors import UserError
 from vipl.files import locked
 from vipl.models import Encoder
 
@@ -259,3 +262,31 @@ def test_frames_a_second():
     assert Choice(fps_hz=10).times(Info).tolist() == [0, 2, 5, 7]
     assert Choice(fps_hz=50).times(Info).tolist() == list(range(10))
     assert Choice(every=4).times(Info).tolist() == [0, 4, 8]
+
+
+def test_what_is_damaged_is_named(tmp_path):
+    folder = tmp_path / "x.parquet.parts"
+    output = Output(tmp_path / "x.parquet", dict.fromkeys(("encoder", "precision", "frames"), "e"))
+    output.claim()
+    (folder / "part-000000.arrow").write_bytes(b"ARROW1\0\0cut off")
+    with pytest.raises(UserError, match=r"part-000000\.arrow is damaged: delete"):
+        Parts(folder, DIM)
+    (folder / "settings.json").write_text('{"enc')
+    with pytest.raises(UserError, match=r"settings\.json is not whole, or no JSON .*: delete"):
+        output.claim()
+    (folder / "settings.json").unlink()
+    pq.write_table(pa.table({"a": [1]}), output.path)
+    output.path.write_bytes(output.path.read_bytes()[:-20])
+    with pytest.raises(UserError, match="is there and not of `vipl embed`: name another --out"):
+        output.is_complete()
+
+
+def test_names_that_are_not_utf8(encoder, tmp_path):
+    """They are written as they are shown."""
+    folder = tmp_path / "videos"
+    video = media.write_video(folder / "x.mp4", media.moving_square(4))
+    video.rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    assert embed(encoder, folder, tmp_path / "x.parquet") == 0
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert set(table["clip_id"].to_pylist()) == {"caf\\xe9"}
+    assert set(table["path"].to_pylist()) == {f"{folder}/caf\\xe9.mp4"}

@@ -136,7 +136,7 @@ def test_folders_that_are_not_there(tmp_path, capsys, allowed):
         (lambda d: write_table(d / "manifest.csv", [{"file": 1}]), "looked for R3M's table"),
         (
             lambda d: write_table(d / "manifest.csv", [{"path": "a/", "len": "many"}]),
-            "manifest.csv, row 1, column len: 'many', expected a number of frames",
+            "manifest.csv, row 1: column len: 'many', expected a number of frames",
         ),
         (lambda d: write_pictures(d / "a", "%d.png", range(2)), "gives no clip: 1 unreadable"),
     ],

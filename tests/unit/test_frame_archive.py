@@ -72,6 +72,25 @@ def test_a_damaged_frame(tmp_path):
         probe(tmp_path / "a.arrow")
 
 
+@pytest.mark.parametrize(
+    ("facts", "column", "reason"),
+    [
+        ({"width": "nan"}, [b""], "its size or rate is no number above 0"),
+        ({"fps_hz": "inf"}, [b""], "its size or rate is no number above 0"),
+        ({"height": "-8"}, [b""], "its size or rate is no number above 0"),
+        ({}, [7], "its column jpeg holds no bytes"),
+    ],
+)
+def test_files_that_say_nonsense(tmp_path, facts, column, reason):
+    said = {"width": "8", "height": "8", "fps_hz": "10"} | facts
+    kind = pa.binary() if isinstance(column[0], bytes) else pa.int64()
+    schema = pa.schema([("jpeg", kind)], said)
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), schema) as writer:
+        writer.write_table(pa.table([column], schema=schema))
+    with pytest.raises(VideoError, match=f"not packed frames that can be read .{reason}"):
+        probe(tmp_path / "a.arrow")
+
+
 def test_nothing_to_pack(tmp_path):
     with pytest.raises(ValueError, match="no frames to pack"):
         write_archive(tmp_path / "a.arrow", [], fps_hz=10, quality=90)

@@ -187,6 +187,11 @@ def test_optional_columns_may_be_missing(tmp_path):
         ({"start_frame": "zero"}, "row 1, column start_frame: 'zero', expected type int64"),
         ({"end_frame": 2}, "row 1, column end_frame: 2, expected at least start_frame . 3"),
         ({"end_frame": 31, "stride": 16}, "row 1, column end_frame: 31, .*, a stride apart"),
+        ({"stride": 2**62}, "row 1, column end_frame: 30, .*, a stride apart"),
+        ({"end_frame": 10**30}, "row 1, column end_frame: '1000.*', expected type int64"),
+        ({"fps": "inf"}, "row 1, column fps: inf, expected a rate above 0"),
+        ({"path": "a\\b.mp4"}, "row 1, column path"),
+        ({"path": "a\0b.mp4"}, "row 1, column path"),
         ({"stride": 0}, "row 1, column stride: 0, expected a step of 1 or more frames"),
         ({"start_frame": -1}, "row 1, column start_frame: -1, expected a frame number of 0 or"),
         ({"fps": 0}, "row 1, column fps: 0.0, expected a rate above 0"),
@@ -245,3 +250,60 @@ def test_nothing_half_written_when_a_row_is_wrong(tmp_path):
     with pytest.raises(UserError, match="row 2, column path"):
         write_manifest([CLIP, replace(CLIP, path="../x")], tmp_path / "m.parquet", recipe={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_of_digits_stay_text_behind_a_byte_order_mark(tmp_path):
+    file = write_csv(tmp_path / "m.csv", clip_id="007")
+    file.write_bytes(file.read_bytes().decode().encode("utf-8-sig"))
+    assert [clip.clip_id for clip in read_manifest(file)] == ["007", "second"]
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    (tmp_path / "m.csv").write_text("clip_id,clip_id\na,b\n")
+    with pytest.raises(UserError, match="has the column 'clip_id' twice"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_nothing_is_read_into_the_names_of_folders(tmp_path):
+    """`split=val` is how partitioned tables name the folders of their parts."""
+    out = tmp_path / "split=val" / "colour=red" / "m.parquet"
+    write_manifest([CLIP], out, recipe={})
+    assert [clip.split for clip in read_manifest(out)] == ["train"]
+
+
+def test_parquet_that_is_damaged_or_holds_no_text(tmp_path):
+    file = tmp_path / "m.parquet"
+    write_manifest(CLIPS, file, recipe={})
+    sidecar_path(file).unlink()
+    good = file.read_bytes()
+    for damaged in (good[:-20], good[: len(good) // 2], good[:4] + bytes(200) + good[204:]):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"m\.parquet cannot be read as parquet: "):
+            read_manifest(file)
+    file.write_bytes(good.replace("öffne".encode(), b"\xffoffne"))
+    with pytest.raises(UserError, match=r"cannot be read as parquet: .*UTF8"):
+        read_manifest(file)
+    columns = {name: [getattr(CLIP, name)] for name in Clip.__dataclass_fields__}
+    table = pa.table(columns | {"clip_id": pa.array([b"\xff"], pa.binary())})
+    pyarrow.parquet.write_table(table, file)
+    with pytest.raises(UserError, match="row 1, column clip_id"):
+        read_manifest(file)
+    table = pa.table(columns | {"label": pa.array([None], pa.int64())})  # as of an empty column
+    pyarrow.parquet.write_table(table, file)
+    assert read_manifest(file)[0].label == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "m.json is not whole, or no JSON .nested too deeply.: delete it or build"),
+        (b'{"schema_version": 1, "root": 7}', "names the root 7, expected a folder"),
+        (b'{"schema_version": 1, "root": "\xe9"}', "m.json is not in UTF-8 in line 1"),
+        (b"[1]", "has schema version None"),
+    ],
+)
+def test_sidecars_that_are_none(tmp_path, content, message):
+    write_manifest(CLIPS, tmp_path / "m.csv", recipe={})
+    (tmp_path / "m.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path / "m.csv")

@@ -41,7 +41,7 @@ def add_manifest(commands: Commands) -> None:
     check.add_argument("--root", type=Path, default=None, help="folder of the videos")
     _allow_missing(check.add_argument, "check the files that are there")
     _execution(check.add_argument)
-    check.set_defaults(run=lazily("vipl.data.commands", "check"))
+    check.set_defaults(run=lazily("vipl.data.check_command", "run"))
 
 
 def add_prepare(commands: Commands) -> None:

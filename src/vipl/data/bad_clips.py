@@ -8,9 +8,12 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vipl.files import write_atomically
+
+# Reasons name files, whose names may hold bytes that are not UTF-8.
+_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 class BadClip(NamedTuple):
@@ -67,18 +70,18 @@ def write_bad_clips(path: Path, clips: Iterable[BadClip]) -> None:
     """
 
     def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
+        with temporary.open("w", newline="", **_TEXT) as stream:
             csv.writer(stream).writerows([BadClip._fields, *sorted(clips)])
 
     write_atomically(path, write)
 
 
 def read_bad_clips(path: Path) -> Iterator[BadClip]:
-    """Yield what `write_bad_clips` wrote."""
-    with path.open(newline="") as stream:
+    """Yield what `write_bad_clips` wrote; lines that are no clip (cut off) are passed over."""
+    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as stream:
         rows = csv.reader(stream)
-        next(rows)
-        yield from (BadClip(*row) for row in rows)
+        next(rows, None)
+        yield from (BadClip(*row) for row in rows if len(row) == len(BadClip._fields))
 
 
 def add_bad_clips(path: Path, clips: Iterable[BadClip]) -> None:
@@ -88,5 +91,5 @@ def add_bad_clips(path: Path, clips: Iterable[BadClip]) -> None:
         OSError: If it cannot be written.
     """
     head = [] if path.exists() else [BadClip._fields]
-    with path.open("a", newline="") as stream:
+    with path.open("a", newline="", **_TEXT) as stream:
         csv.writer(stream).writerows([*head, *clips])

@@ -2,39 +2,30 @@
 
 import argparse
 import csv
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from vipl.console import Console
 from vipl.data.arguments import SOURCES, settings_of
-from vipl.data.decoder_pool import probe_many
-from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder
-from vipl.data.manifest import (
-    Clip,
-    Manifest,
-    check_suffix,
-    read_manifest,
-    sidecar_path,
-    write_manifest,
-)
-from vipl.data.picture_faults import picture_faults
-from vipl.data.presence import missing_files, with_files
-from vipl.data.probe import VideoInfo
+from vipl.data.comparing import compare_a_few
+from vipl.data.leaks import find_leaks
+from vipl.data.manifest import Manifest, check_suffix, to_table, write_manifest
 from vipl.data.recipes import read_recipe
 from vipl.data.sources.report import SourceReport
-from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically
 
+REMARKED = "with pictures out of the ordinary"
+"""Title of the table of videos of which something is to be known."""
+
 _SHOWN = 10
-_REMARKED = "with pictures out of the ordinary"
 
 _console = Console(highlight=False)
 
@@ -69,8 +60,16 @@ def build(args: argparse.Namespace) -> None:
         )
     plain = {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()}
     recipe = {"source": args.source, "layout": report.layout, **plain}
-    manifest = write_manifest(report.clips, args.out, recipe=recipe, root=report.root)
+    table = report.clips if isinstance(report.clips, pa.Table) else to_table(report.clips)
+    differing: list[tuple[str, str]] = []
+    if report.trusted:
+        unwritten = Manifest(table, report.root, args.out, sha256="")
+        differing = compare_a_few(unwritten, report.trusted, timeout_s=args.timeout_s)
+    manifest = write_manifest(table, args.out, recipe=recipe, root=report.root)
     _report(report, args.out)
+    if differing:
+        show_table(f"of a few files opened are not as {report.trusted} says", differing)
+    _warn_of_leaks(manifest)
     _summarise(manifest)
 
 
@@ -83,102 +82,10 @@ def _summarise(manifest: Manifest) -> None:
     )
 
 
-def check(args: argparse.Namespace) -> None:
-    """Verify that a manifest's videos are there and hold the frames that it names.
-
-    Raises:
-        UserError: If anything is amiss.
-    """
-    manifest = read_manifest(args.manifest, root=args.root)
-    if args.allow_missing:
-        manifest = with_files(manifest, allow_missing=True, remedy="name their folder by --root")
-    if not sidecar_path(args.manifest).is_file():
-        _console.print(f"{args.manifest} has no sidecar: its hash cannot be compared")
-    remarks: list[tuple[str, str]] = []
-    problems = [*_leaks(manifest), *_probe(manifest, args.workers, args.timeout_s, remarks)]
-    if remarks:
-        _table(_REMARKED, sorted(remarks))
-    if problems:
-        _table("problems", problems)
-        raise UserError(f"{args.manifest}: {len(problems)} problems{_missing(manifest)}")
-    _console.print(
-        f"{args.manifest}: {len(manifest)} clips, every video readable, every count right, "
-        f"sha256 {manifest.sha256}"
-    )
-
-
-def _missing(manifest: Manifest) -> str:
-    missing = missing_files(manifest)
-    if not missing:
-        return ""
-    return (
-        f"; {len(missing)} files are not in {manifest.root}, the first is {missing[0]}: name their "
-        "folder by --root, or check the others by --allow-missing"
-    )
-
-
-def _leaks(manifest: Manifest) -> list[tuple[str, str]]:
-    splits = manifest.table.group_by("path").aggregate([("split", "count_distinct")])
-    both = splits.filter(pc.greater(splits.column("split_count_distinct"), 1))
-    return [(path, "in both train and val") for path in sorted(both.column("path").to_pylist())]
-
-
-def _probe(
-    manifest: Manifest, workers: int | None, timeout_s: float, remarks: list[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """Return (path, problem) of the videos, and add what is to be known of their pictures."""
-    workers = workers or os.cpu_count() or 1
-    clips: dict[str, list[Clip]] = {}
-    for clip in manifest:
-        clips.setdefault(clip.path, []).append(clip)
-    paths = list(clips)
-    problems = []
-    with progress("checking videos", total=len(paths)) as bar:
-        results = probe_many(
-            [manifest.root / path for path in paths],
-            workers=workers,
-            timeout_s=timeout_s,
-        )
-        for index, result in results:
-            path = paths[index]
-            problems += [(path, text) for text in _compare(clips[path], result)]
-            if isinstance(result, VideoInfo) and result.remark:
-                remarks.append((path, result.remark))
-            if is_frame_folder(path):
-                problems += [(path, text) for text in _gaps(clips[path], manifest.root / path)]
-                if not isinstance(result, VideoError):
-                    faults = picture_faults(clips[path], manifest.root / path, workers=workers)
-                    problems += [(path, text) for text in faults]
-            bar.advance(bar.task_ids[0])
-    return sorted(problems)
-
-
-def _compare(clips: list[Clip], result: VideoInfo | VideoError) -> Iterator[str]:
-    if isinstance(result, VideoError):
-        yield str(result)
-        return
-    end = max(clip.end_frame for clip in clips)
-    if end > result.num_frames:
-        yield f"has {result.num_frames} frames, the manifest names frame {end - 1}"
-    for clip in clips:
-        if (clip.width, clip.height) != (result.width, result.height):
-            yield (
-                f"is {result.width} x {result.height}, the manifest says "
-                f"{clip.width} x {clip.height}"
-            )
-            return
-        if clip.decoder == "any" and result.decoder == "pyav":
-            yield f"{result.note}, and the manifest does not send it to PyAV"
-            return
-
-
-def _gaps(clips: list[Clip], path: Path) -> Iterator[str]:
-    there = set(frame_numbers(path))
-    for clip in clips:
-        wanted = range(clip.start_frame, clip.end_frame, clip.stride)
-        lacking = next((number for number in wanted if number not in there), None)
-        if lacking is not None:
-            yield f"lacks {frame_path(path, lacking).name}"
+def _warn_of_leaks(manifest: Manifest) -> None:
+    leaks = find_leaks(manifest)
+    if leaks.frames:
+        show_table("files leak from one split into the other", leaks.frames)
 
 
 def _report(report: SourceReport, out: Path) -> None:
@@ -186,15 +93,15 @@ def _report(report: SourceReport, out: Path) -> None:
     listed = out.with_suffix(".unreadable.csv")
     listed.unlink(missing_ok=True)
     if report.unreadable:
-        _table("left out", report.unreadable)
+        show_table("left out", report.unreadable)
         write_atomically(listed, lambda path: _write_csv(path, report.unreadable))
         _console.print(f"All {len(report.unreadable)} are listed in {listed}")
     if report.distrusted:
-        _table("read by PyAV alone", report.distrusted)
+        show_table("read by PyAV alone", report.distrusted)
     if report.remarked:
-        _table(_REMARKED, report.remarked)
+        show_table(REMARKED, report.remarked)
     if report.shorter:
-        _table("shorter than they should be", report.shorter)
+        show_table("shorter than they should be", report.shorter)
     if report.missing:
         fate = "their clips are kept" if report.keeps_missing else "left out"
         _console.print(
@@ -207,13 +114,15 @@ def _report(report: SourceReport, out: Path) -> None:
 
 
 def _write_csv(path: Path, rows: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="") as stream:
+    # Paths in reasons may have bytes that are not UTF-8.
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
         writer.writerow(("path", "reason"))
         writer.writerows(rows)
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> None:
+def show_table(title: str, rows: list[tuple[str, str]]) -> None:
+    """Show the first of some (path, reason)."""
     table = Table("video", "reason", title=f"{len(rows)} {title}", title_justify="left")
     for row in rows[:_SHOWN]:
         table.add_row(*row)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vipl.data import containers
 from vipl.data.containers import Header, VideoError
 from vipl.data.display import UPRIGHT
-from vipl.data.frame_folder import scaled
+from vipl.data.pictures import scaled
 
 # By how FFmpeg's names of them begin.
 _CONTAINERS = ("mov", "matroska", "avi")

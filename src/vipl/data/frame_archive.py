@@ -3,7 +3,9 @@
 Any frame is one read away, nothing before it has to be decoded, and a clip is one file, not a
 hundred. Any reader of Arrow files (pyarrow, pandas, polars, DuckDB) opens it. Every row is a record
 batch of its own, so a frame is read alone and the file need not be mapped into memory, where a disk
-that fails would end the process. No torch here.
+that fails would end the process. Still, a damaged file can end the process that reads it (pyarrow
+26.0.1 does so by a `std::length_error`): `vipl manifest check` reads it in a process that may end.
+No torch here.
 
 Shapes: N frames asked for, T frames of the clip, H x W pixels.
 """
@@ -25,6 +27,7 @@ from vipl.data.pictures import UNREADABLE, decoded
 ARCHIVE_SUFFIX = ".arrow"
 
 _COLUMN = "jpeg"
+_LIMIT = 2**31
 _FACTS = ("width", "height", "fps_hz")
 _TIMES = "times_s"
 
@@ -107,7 +110,11 @@ class FrameArchive:
             said = self._frames.schema.metadata or {}
             self.facts = {name: float(said[name.encode()]) for name in _FACTS}
             self.times_s = _times(said.get(_TIMES.encode()), self.num_frames)
-        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            if not all(0 < fact < _LIMIT for fact in self.facts.values()):
+                raise ValueError("its size or rate is no number above 0")
+            if self._frames.schema.field(_COLUMN).type != pa.binary():
+                raise ValueError(f"its column {_COLUMN} holds no bytes")
+        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise VideoError(f"{path}: not packed frames that can be read ({reason}).") from error
 
@@ -149,9 +156,11 @@ class FrameArchive:
                 "frames, numbered from 0."
             )
         try:
-            jpeg = self._frames.get_batch(index).column(0)[0].as_buffer()
+            batch = self._frames.get_batch(index)
+            batch.validate()  # that no offset of a damaged file is outside it
+            jpeg = batch.column(_COLUMN)[0].as_buffer() or b""
             return decoded(Image.open(io.BytesIO(jpeg), formats=("JPEG",)), self._short_side)
-        except UNREADABLE as error:
+        except (*UNREADABLE, IndexError, MemoryError) as error:
             raise VideoError(f"{self._path}: frame {index} is damaged ({error}).") from error
 
 

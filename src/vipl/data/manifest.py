@@ -19,7 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from vipl.data.manifest_file import read_table
+from vipl.data.text_files import read_json
 from vipl.data.validation import SCHEMA, conform
+from vipl.data.walk import is_text
 from vipl.errors import UserError
 from vipl.files import write_atomically
 
@@ -119,7 +122,7 @@ def read_manifest(path: str | Path, *, root: str | Path | None = None) -> Manife
             hash says.
     """
     path = Path(path)
-    table = conform(_read_table(path), name=path.name)
+    table = conform(_table_of(path), name=path.name)
     sidecar = read_sidecar(path)
     digest = content_sha256(table)
     recorded = sidecar.get("sha256", digest)
@@ -130,7 +133,7 @@ def read_manifest(path: str | Path, *, root: str | Path | None = None) -> Manife
             f"{sidecar_path(path)} if the change was meant."
         )
     if root is None:
-        root = path.parent / str(sidecar.get("root", "."))
+        root = path.parent / _text(sidecar.get("root", "."), path)
     return Manifest(table, Path(os.path.normpath(root)), path, digest)
 
 
@@ -171,10 +174,13 @@ def write_manifest(
         "sha256": digest,
     }
     writer = pa.csv.write_csv if out.suffix == ".csv" else pa.parquet.write_table
-    text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
+    ascii_only = not is_text(f"{relative} {recipe}")  # as where a folder's name is not UTF-8
+    text = json.dumps(sidecar, indent=2, ensure_ascii=ascii_only) + "\n"
 
     def write_both(temporary: Path) -> None:
-        temporary.write_text(text)  # first, so that a full disk leaves neither of the two
+        temporary.write_text(
+            text, encoding="utf-8"
+        )  # first, so that a full disk leaves neither of the two
         write_atomically(out, lambda table_file: writer(table, table_file))
 
     write_atomically(sidecar_path(out), write_both)
@@ -211,10 +217,7 @@ def read_sidecar(path: Path) -> dict[str, object]:
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return {}
-    try:
-        content = json.loads(sidecar.read_text())
-    except ValueError as error:
-        raise UserError(f"{sidecar} is not JSON ({error}): delete it or build again") from error
+    content = read_json(sidecar, remedy="delete it or build again")
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(
@@ -249,30 +252,29 @@ def content_sha256(table: pa.Table) -> str:
 
 def _utf8(strings: pa.StringArray) -> memoryview:
     """Return the bytes of all strings, one after the other, without copying them."""
+    if not len(strings):
+        return memoryview(b"")
     offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset :][: len(strings) + 1]
     data = strings.buffers()[2]
     return memoryview(data or b"")[offsets[0] : offsets[-1]]
 
 
-def _read_table(path: Path) -> pa.Table:
+def _table_of(path: Path) -> pa.Table:
     check_suffix(path)
     if not path.is_file():
         raise UserError(
             f"there is no manifest {path}: `vipl manifest build folder DIR --out {path}` makes one"
         )
-    try:
-        if path.suffix == ".csv":
-            text = pa.csv.ConvertOptions(column_types=dict.fromkeys(_csv_header(path), pa.string()))
-            return pa.csv.read_csv(path, convert_options=text)
-        return pa.parquet.read_table(path)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
+    return read_table(path)
 
 
-def _csv_header(path: Path) -> list[str]:
-    with path.open() as file:
-        return file.readline().rstrip("\r\n").replace('"', "").split(",")
+def _text(value: object, path: Path) -> str:
+    if isinstance(value, str) and "\0" not in value:
+        return value
+    raise UserError(
+        f"{sidecar_path(path)} names the root {value!r}, expected a folder: delete it, or build "
+        "again"
+    )
 
 
 def _counts(table: pa.Table) -> dict[str, object]:

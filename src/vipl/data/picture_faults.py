@@ -21,14 +21,12 @@ def picture_faults(clips: Sequence[Clip], path: Path, *, workers: int) -> Iterat
     Yields:
         At most one sentence: the first fault, and how many there are.
     """
-    wanted = {
-        number for clip in clips for number in range(clip.start_frame, clip.end_frame, clip.stride)
-    }
-    files = [frame_path(path, number) for number in sorted(wanted & set(frame_numbers(path)))]
+    spans = [range(clip.start_frame, clip.end_frame, clip.stride) for clip in clips]
+    wanted = [n for n in frame_numbers(path) if any(n in span for span in spans)]
     size = clips[0].width, clips[0].height
     pool = ThreadPoolExecutor(workers)
     try:
-        results = pool.map(lambda file: _fault(file, size), files)
+        results = pool.map(lambda n: _fault(frame_path(path, n), size), wanted)
         faults = [fault for fault in results if fault]
     finally:
         pool.shutdown(cancel_futures=True)

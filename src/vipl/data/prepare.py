@@ -24,6 +24,7 @@ from vipl.data.formats import FORMATS
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Clip, Manifest, read_sidecar, write_manifest
 from vipl.data.pictures import scaled
+from vipl.data.text_files import read_json
 from vipl.data.video import VideoError
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -196,7 +197,8 @@ class Preparation:
         }
         file = self.out / _SETTINGS
         if file.is_file():
-            held = {"tone_map": False, **json.loads(file.read_text())}
+            held = read_json(file, remedy="name another --out, or delete it")
+            held = {"tone_map": False, **held} if isinstance(held, dict) else {}
             differing = [name for name, value in wanted.items() if held.get(name) != value]
             if differing:
                 name = differing[0]

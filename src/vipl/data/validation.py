@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vipl.data.sampling import MIN_FRAMES
+from vipl.data.walk import can_be_named
 from vipl.errors import UserError
 
 SCHEMA = pa.schema(
@@ -80,29 +81,33 @@ def _check_columns(found: list[str], name: str) -> None:
 def _cast(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
-    if field.name in ("label", "source"):
-        column = pc.fill_null(column, "")
-    if column.null_count:
+    may_lack = field.name in ("label", "source")
+    if column.null_count and not may_lack:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
         raise UserError(_at(name, row, field.name, "empty", f"a value of type {field.type}"))
     try:
-        return column.cast(field.type)
+        column = column.cast(field.type)
     except pa.ArrowInvalid:
-        row = next(row for row, value in enumerate(column) if not _castable(value, field.type))
-        value = repr(column[row].as_py())
+        row, value = _first_unlike(column, field.type)
         raise UserError(_at(name, row, field.name, value, f"type {field.type}")) from None
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowException:
         raise UserError(
             f"{name}, column {field.name}: has type {column.type}, expected {field.type}"
         ) from None
+    return pc.fill_null(column, "") if may_lack else column
 
 
-def _castable(value: pa.Scalar, kind: pa.DataType) -> bool:
-    try:
-        value.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _first_unlike(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[int, str]:
+    """Return the first row whose value is not of a type, and the value."""
+    for row, value in enumerate(column):
+        try:
+            value.cast(kind)
+        except pa.ArrowException:
+            try:
+                return row, repr(value.as_py())
+            except (ValueError, OverflowError):  # bytes that are no text, times out of range
+                return row, f"a {value.type}"
+    return 0, f"a {column.type}"
 
 
 def _check_values(table: pa.Table, name: str) -> None:
@@ -116,7 +121,8 @@ def _check_values(table: pa.Table, name: str) -> None:
     _require(stride >= 1, name, "stride", stride, "a step of 1 or more frames")
     expected = f"at least start_frame + {MIN_FRAMES}: a clip has {MIN_FRAMES} frames or more"
     expected += ", a stride apart" if (stride > 1).any() else ""
-    _require(end - start > (MIN_FRAMES - 1) * stride, name, "end_frame", end, expected)
+    long_enough = (end > start) & ((end - start - 1) // stride >= MIN_FRAMES - 1)
+    _require(long_enough, name, "end_frame", end, expected)
     _require(finite & (numbers["fps"] > 0), name, "fps", numbers["fps"], "a rate above 0")
     for column in ("width", "height"):
         _require(numbers[column] > 0, name, column, numbers[column], "a size above 0")
@@ -134,7 +140,7 @@ def _check_values(table: pa.Table, name: str) -> None:
 
 def _inside(path: str) -> bool:
     pure = PurePosixPath(path)
-    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path
+    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and can_be_named(path)
 
 
 def _require(

@@ -20,6 +20,7 @@ from vipl.data.presentation import spans_of
 from vipl.data.probe import VideoInfo
 from vipl.data.sources.folder import find_videos
 from vipl.data.video import Backend, VideoError, allowed_backend
+from vipl.data.walk import shown
 from vipl.errors import UserError
 
 
@@ -28,7 +29,8 @@ class Video:
     """Something that frames can be read from; plain values, which travel to other processes.
 
     Attributes:
-        name: Unique among the videos named.
+        name: Unique among the videos named; text, as the next one is, whatever bytes the names
+            of files have.
         path: As the user or the manifest says.
         file: The video file, or a folder's pictures as `folder/%06d.jpg`.
         clip: The row of a manifest, None for what is no part of one.
@@ -163,7 +165,7 @@ def find(paths: Sequence[Path], *, split: str | None, root: Path | None = None) 
         if not path.exists():
             raise UserError(f"there is no video or folder {path}")
         for video in _videos_at(path, split, root):
-            name = video.name if video.name not in videos else f"{path}/{video.name}"
+            name = video.name if video.name not in videos else f"{shown(path)}/{video.name}"
             videos[name] = replace(video, name=name)
     return list(videos.values())
 
@@ -173,16 +175,18 @@ def _videos_at(path: Path, split: str | None, root: Path | None) -> Iterator[Vid
         yield from _clips(path, split, root)
     elif path.is_file():
         is_picture = path.suffix.lower() in IMAGE_SUFFIXES
-        yield Video(path.stem, str(path), path, pictures=(path,) if is_picture else ())
+        yield Video(shown(path.stem), shown(path), path, pictures=(path,) if is_picture else ())
     elif images := [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]:
         pictures = tuple(sorted(images, key=_numeric))
-        yield Video(path.name, str(path), path, pictures=pictures)
+        yield Video(shown(path.name), shown(path), path, pictures=pictures)
     else:
-        found, others = find_videos(path)
-        if not found:
-            raise UserError(f"{path} holds neither videos nor frames ({others} other files)")
-        for file in found:
-            yield Video(file.relative_to(path).with_suffix("").as_posix(), str(file), file)
+        found = find_videos(path)
+        if not found.videos:
+            raise UserError(
+                f"{path} holds neither videos nor frames ({found.other_files} other files)"
+            )
+        for file in found.videos:
+            yield Video(shown(file.relative_to(path).with_suffix("")), shown(file), file)
 
 
 def _clips(path: Path, split: str | None, root: Path | None) -> Iterator[Video]:

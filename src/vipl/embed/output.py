@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vipl.data.text_files import read_json
 from vipl.data.video_inputs import Video
 from vipl.embed.parts import Parts, to_matrix
 from vipl.errors import UserError
@@ -85,7 +86,11 @@ class Output:
         """
         file = self.parts / _SETTINGS
         if file.is_file():
-            self._compare(json.loads(file.read_text()), self.parts)
+            remedy = f"delete {self.parts}, or name another --out"
+            held = read_json(file, remedy=remedy)
+            if not isinstance(held, dict):
+                raise UserError(f"{file} holds no settings: {remedy}")
+            self._compare(held, self.parts)
         else:
             text = json.dumps(dict(self.settings), indent=2) + "\n"
             write_atomically(file, lambda path: path.write_text(text))
@@ -154,7 +159,8 @@ def _settings_of(table: Path) -> dict[str, str]:
     try:
         metadata = pq.read_schema(table).metadata or {}
         return dict(json.loads(metadata.get(b"vipl", b"{}")).get("settings", {}))
-    except (pa.ArrowException, ValueError, AttributeError):
+    # What Arrow finds damaged is one of its own errors or an OSError.
+    except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError):
         return {}
 
 

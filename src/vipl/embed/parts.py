@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vipl.embed.frames import Piece
+from vipl.errors import UserError
 
 _ROWS = 8192
 _SECONDS = 20.0  # of work that a kill may cost
@@ -51,6 +52,9 @@ class Parts:
     Attributes:
         schema: Of the parts: "frame", "time_s", "embedding".
         finished: Positions of the videos whose frames are all there.
+
+    Raises:
+        UserError: If a part is damaged.
     """
 
     def __init__(self, folder: Path, output_dim: int) -> None:
@@ -72,7 +76,10 @@ class Parts:
         (folder / _UNFINISHED).unlink(missing_ok=True)
         names = sorted(path.name for path in folder.glob("part-*.arrow"))
         for name in names:
-            self._note(json.loads(self._read(name).schema.metadata[_KEY.encode()]), name)
+            try:
+                self._note(json.loads(self._read(name).schema.metadata[_KEY.encode()]), name)
+            except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
+                raise UserError(f"{folder / name} is damaged: delete {folder}") from error
         self._count = len(names)
 
     def done(self, clip: int) -> int:

@@ -6,6 +6,7 @@ that the benchmarks cut; copies made for training hold folders `<video_uid>.mp4/
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,11 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from vipl.data.isolation import DecoderProcess
-from vipl.data.sources.ego4d_videos import Video, positive
+from vipl.data.sources.ego4d_videos import Video, is_file_name, positive, time_of
 from vipl.data.sources.json_stream import items_of
 from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import Progress, SourceReport, first_existing, wrong_layout
+from vipl.data.sources.report import (
+    NAMELESS,
+    Progress,
+    SourceReport,
+    first_existing,
+    wrong_layout,
+)
 from vipl.data.video import VideoError
+from vipl.data.walk import can_be_named, shown
+from vipl.errors import UserError
 
 _METADATA = ("ego4d.json", "v2/ego4d.json", "v1/ego4d.json")
 _FOLDERS = ("video_540ss", "full_scale", "clips")
@@ -94,7 +103,10 @@ def find_parts(
     if folder is None or not (folder.is_dir() or (name and allow_missing)):
         looked_for = [f"{name}/"] if name else [f"{folder}/" for folder in _FOLDERS]
         raise wrong_layout(root, "Ego4D", looked_for, remedy="name the folder by --videos")
+    if not can_be_named(folder.name):
+        raise UserError(f"the folder of the videos is {shown(folder)}: {NAMELESS}")
     report.root = folder.parent
+    report.trusted = _METADATA[0]
     files = {e.name: e.is_dir() for e in os.scandir(folder)} if folder.is_dir() else {}
     names = sorted(file for file in files if file.endswith(_SUFFIX))
     if any(files[file] for file in names):
@@ -124,6 +136,7 @@ def open_parts(
     on_progress: Progress,
 ) -> dict[str, list[Part]]:
     """Replace what the metadata say by what the files hold; unreadable ones are left out."""
+    report.trusted = ""
     present = sorted({part.path for p in parts.values() for part in p if part.present})
     paths = [report.root / path for path in present]
     infos = open_all(paths, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
@@ -165,15 +178,18 @@ def _whole(folder: Path, names: set[str], *, videos: Videos) -> Iterator[tuple[s
 
 
 def _clips(
-    folder: Path, names: set[str], *, videos: Videos, entries: Iterable[dict[str, Any]]
+    folder: Path, names: set[str], *, videos: Videos, entries: Iterable[Any]
 ) -> Iterator[tuple[str, Part]]:
     for entry in entries:
-        uid, name = str(entry.get("video_uid")), f"{entry.get('clip_uid')}{_SUFFIX}"
-        video, start_s = videos.get(uid), float(entry.get("video_start_sec") or 0.0)
-        if video is None or not positive(entry.get("video_end_sec")):
+        if not (isinstance(entry, dict) and is_file_name(entry.get("clip_uid"))):
             continue
-        end_s = float(entry["video_end_sec"])
-        metadata = entry.get("clip_metadata") or {}
+        uid, name = str(entry.get("video_uid")), f"{entry['clip_uid']}{_SUFFIX}"
+        video, start_s = videos.get(uid), time_of(entry.get("video_start_sec") or 0)
+        end_s = time_of(entry.get("video_end_sec"))
+        if video is None or start_s is None or end_s is None or not start_s < end_s:
+            continue
+        metadata = entry.get("clip_metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
         fps_hz, count = metadata.get("fps"), metadata.get("num_frames")
         fps_hz = float(fps_hz) if positive(fps_hz) else video.fps_hz
         yield (
@@ -198,7 +214,7 @@ def _chunks(folder: Path, names: Iterable[str], *, videos: Videos) -> Iterator[t
         if video is None:
             continue
         stems = (file.stem for file in (folder / name).iterdir() if file.suffix == _SUFFIX)
-        starts = sorted(int(stem) for stem in stems if stem.isdecimal())
+        starts = sorted({int(stem) for stem in stems if re.fullmatch(r"0|[1-9]\d{0,8}", stem)})
         end_s = video.num_frames / video.fps_hz
         # Between two chunks of which some are missing lies more than one's length.
         length = min((b - a for a, b in pairwise(starts)), default=end_s)
@@ -220,7 +236,8 @@ def _chunks(folder: Path, names: Iterable[str], *, videos: Videos) -> Iterator[t
 
 def _are_clips(names: list[str], root: Path) -> bool:
     """Whether files are named by clips, and not by videos."""
-    known = (entry.get("clip_uid") for entry in items_of(root / "ego4d.json", "clips"))
+    entries = items_of(root / "ego4d.json", "clips")
+    known = (entry.get("clip_uid") for entry in entries if isinstance(entry, dict))
     return not {f"{uid}{_SUFFIX}" for uid in known}.isdisjoint(names)
 
 

@@ -14,7 +14,6 @@ Narrations that fall on one frame are one moment, with the text that comes first
 Everything is a function of the annotations' values: the order of the narrations does not matter.
 """
 
-import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +22,9 @@ from typing import Any, NamedTuple
 
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.ego4d_files import Part
+from vipl.data.sources.ego4d_videos import time_of
 from vipl.data.sources.spans import frames_between, stride_for
+from vipl.data.text_files import plain_text
 from vipl.errors import UserError
 
 Interval = tuple[float, float]
@@ -92,8 +93,8 @@ def moments(narrations: Sequence[Any], fps_hz: float, *, left_out: Counter[str])
     """
     found: dict[int, Moment] = {}
     for narration in narrations:
-        time_s = narration.get("timestamp_sec")
-        if not isinstance(time_s, int | float) or not 0 <= time_s < math.inf:
+        time_s = time_of(narration.get("timestamp_sec") if isinstance(narration, dict) else None)
+        if time_s is None:
             left_out["narrations without a time"] += 1
             continue
         moment = Moment(time_s, round(time_s * fps_hz), _label(narration.get("narration_text")))
@@ -157,6 +158,4 @@ def _holding(time_s: float, parts: Sequence[Part]) -> Part | None:
 
 def _label(text: object) -> str:
     """Return a narration without its tags: "#C C stirs food #unsure" is "C stirs food"."""
-    if not isinstance(text, str):
-        return ""
-    return " ".join(word for word in text.split() if not word.startswith("#"))
+    return " ".join(word for word in plain_text(text).split() if not word.startswith("#"))

@@ -1,6 +1,5 @@
 """Ego4D's `ego4d.json`: which videos there are, and which may be trained on."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -8,10 +7,16 @@ from typing import Any, TypeGuard
 from vipl.data.sources.json_stream import items_of
 from vipl.data.sources.report import SourceReport
 from vipl.data.splits import assign_splits, name_fingerprint
+from vipl.data.walk import can_be_named
 from vipl.errors import UserError
 
 SPLIT_KEYS = ("split_em", "split_av", "split_fho")
 """The first of them that says train, val or test decides."""
+
+LIMIT = 2**31
+"""No frame number, rate, time or size is beyond; their products fit into 64 bits."""
+
+_NEEDED = ("fps", "num_frames", "display_resolution_width", "display_resolution_height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,11 @@ def read_videos(
     """
     videos: dict[str, Video | None] = {}
     for entry in items_of(file, "videos"):
-        uid, reason = str(entry.get("video_uid")), _unfit(entry)
+        uid = entry.get("video_uid") if isinstance(entry, dict) else None
+        if not is_file_name(uid):
+            report.left_out["videos without a video_uid that can name a file"] += 1
+            continue
+        reason = _unfit(entry)
         videos[uid] = None if reason else _video(uid, entry)
         if reason:
             report.left_out[reason] += 1
@@ -72,8 +81,23 @@ def read_videos(
 
 
 def positive(value: object) -> TypeGuard[float]:
-    """Whether a value of the file is a number above 0."""
-    return isinstance(value, int | float) and 0 < value < math.inf
+    """Whether a value of the file is a number above 0, and none beyond all videos."""
+    return _number(value) and 0 < value < LIMIT
+
+
+def time_of(value: object) -> float | None:
+    """Return a time in seconds, None where a value of the file is none."""
+    return float(value) if _number(value) and 0 <= value < LIMIT else None
+
+
+def is_file_name(value: object) -> TypeGuard[str]:
+    """Whether a value of the file can be a file's name."""
+    plain = isinstance(value, str) and value not in ("", ".", "..")
+    return plain and "/" not in str(value) and can_be_named(str(value))
+
+
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _unfit(entry: dict[str, Any]) -> str:
@@ -83,13 +107,20 @@ def _unfit(entry: dict[str, Any]) -> str:
     if _split(entry) == "test":
         return "videos of a test split"
     intervals = entry.get("redacted_intervals") or ()
-    timed = intervals and all(positive(interval.get("end_sec")) for interval in intervals)
+    timed = isinstance(intervals, list) and bool(intervals) and all(map(_timed, intervals))
     if (intervals or entry.get("has_redacted_regions")) and not timed:
         return "videos redacted at unknown times"
-    needed = ("fps", "num_frames", "display_resolution_width", "display_resolution_height")
-    if not all(positive(metadata.get(key)) for key in needed):
+    known = isinstance(metadata, dict) and all(positive(metadata.get(key)) for key in _NEEDED)
+    if not known or any(metadata[key] < 1 for key in _NEEDED[1:]):
         return "videos without frame rate, count or size in ego4d.json"
     return ""
+
+
+def _timed(interval: object) -> bool:
+    if not isinstance(interval, dict):
+        return False
+    start_s = time_of(interval.get("start_sec", "unknown") or 0)
+    return start_s is not None and positive(interval.get("end_sec"))
 
 
 def _split(entry: dict[str, Any]) -> str:

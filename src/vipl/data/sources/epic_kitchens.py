@@ -16,6 +16,7 @@ from vipl.data.pictures import picture_size
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.epic_annotations import (
+    VIDEO_INFO,
     Segment,
     find_annotations,
     read_segments,
@@ -75,14 +76,15 @@ def build_epic_kitchens(
     if not directory.is_dir():
         raise wrong_layout(directory, "EPIC-KITCHENS-100", ())
     tables = annotations or find_annotations(directory)
-    segments = read_segments(tables, val_fraction=val_fraction)
     root = directory / "EPIC-KITCHENS"
     report = SourceReport(root if root.is_dir() else directory)
+    segments = read_segments(tables, report.unreadable, val_fraction=val_fraction)
     videos = _choose_videos(report.root, media)
     if videos:
         report.layout = "EPIC-KITCHENS-100, videos"
         report.keeps_missing = not probe
-        infos = {} if probe else read_video_infos(tables)
+        report.trusted = "" if probe else VIDEO_INFO
+        infos = {} if probe else read_video_infos(tables, report.unreadable)
         located = _locate_videos(segments, infos, report=report)
         if probe:
             located = _open(
@@ -129,7 +131,7 @@ def _videos_in(folder: Path) -> dict[str, str]:
     """Return the videos of a folder by their names without suffix, which is often .MP4."""
     if not folder.is_dir():
         return {}
-    return {p.stem: p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES}
+    return {p.stem: p.name for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES}
 
 
 def _open(
@@ -168,7 +170,7 @@ def _locate_frames(segments: Sequence[Segment], report: SourceReport) -> Located
         except VideoError as error:
             report.unreadable.append((folder, str(error)))
             continue
-        fps_hz = float(max(1, round(segment.last_picture / segment.stop_s)))
+        fps_hz = float(max(1, round(segment.last_picture / max(segment.stop_s, 1e-3))))
         located[name] = path, VideoInfo(segment.last_picture + 1, fps_hz, width, height, "any")
     return located
 

@@ -4,14 +4,16 @@ import hashlib
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from vipl.data.manifest import Clip
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import Progress, SourceReport, no_progress
+from vipl.data.sources.report import NAMELESS, REPEATED, Progress, SourceReport, no_progress
 from vipl.data.sources.spans import parts_by_time
 from vipl.data.splits import assign_splits, check_fraction
+from vipl.data.walk import Walk, can_be_named, once
 from vipl.errors import UserError
 
 # fmt: off
@@ -36,7 +38,8 @@ def build_folder(
     """Probe every video under a folder and cut it into clips.
 
     Args:
-        directory: Walked through to the bottom; links to folders are followed.
+        directory: Walked through to the bottom; links to folders are followed, and a file counts
+            once, however many links lead to it.
         clip_seconds: Videos longer than one and a half times this are cut into equal clips of
             about this length.
         val_fraction: Share of the videos that is held out, between 0 and 1.
@@ -52,18 +55,20 @@ def build_folder(
     check_fraction(val_fraction)
     if not clip_seconds > 0:
         raise UserError(f"the clip length is {clip_seconds} s, expected more than 0")
-    videos, other_files = find_videos(directory)
-    if not videos:
+    found = find_videos(directory)
+    if not found.videos:
         raise UserError(
-            f"{directory} holds no video ({other_files} other files; looked for "
+            f"{directory} holds no video ({found.other_files} other files; looked for "
             f"{', '.join(sorted(VIDEO_SUFFIXES))})"
         )
     report = SourceReport(directory, layout="a folder of videos")
-    report.left_out["files that are not videos"] += other_files
+    videos = _named(found, report)
     infos = open_all(videos, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
     if not infos:
         first, reason = report.unreadable[0]
-        raise UserError(f"none of {len(videos)} videos gives a clip; the first, {first}: {reason}")
+        raise UserError(
+            f"none of {len(found.videos)} videos gives a clip; the first, {first}: {reason}"
+        )
     splits = assign_splits({path: fingerprint(path) for path in infos}, val_fraction)
     report.clips = [
         clip
@@ -78,22 +83,43 @@ def build_folder(
     return report
 
 
-def find_videos(directory: Path) -> tuple[list[Path], int]:
-    """Return the videos under a folder in a fixed order, and the number of other files.
+def _named(found: "FoundVideos", report: SourceReport) -> list[Path]:
+    """Return the videos that a manifest can name; what is left out goes to the report."""
+    videos = [path for path in found.videos if can_be_named(str(path.relative_to(report.root)))]
+    report.left_out["files that are not videos"] += found.other_files
+    report.left_out[REPEATED] += found.repeated
+    report.leave_out(set(found.videos) - set(videos), NAMELESS)
+    report.leave_out(found.closed, "the folder cannot be listed")
+    return videos
 
-    Hidden files and folders are passed over.
+
+class FoundVideos(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        videos: In a fixed order; each once, by a path without links where there is one.
+        other_files: How many there are.
+        repeated: Links, and further names, of files and folders that are counted already.
+        closed: Folders that cannot be listed.
     """
-    videos, other_files = [], 0
-    for folder, subfolders, names in os.walk(directory, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                videos.append(Path(folder) / name)
-            else:
-                other_files += 1
-    return videos, other_files
+
+    videos: list[Path]
+    other_files: int
+    repeated: int
+    closed: list[Path]
+
+
+def find_videos(directory: Path) -> FoundVideos:
+    """Look through a folder and those in it; hidden files and folders are passed over."""
+    walk = Walk(directory)
+    files: list[tuple[bool, Path]] = []
+    other_files = 0
+    for folder, names, by_link in walk:
+        paths = [folder / n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES]
+        files += [(by_link or path.is_symlink(), path) for path in paths]
+        other_files += len(names) - len(paths)
+    videos = once(files)
+    return FoundVideos(videos, other_files, walk.repeated + len(files) - len(videos), walk.closed)
 
 
 def cut(info: VideoInfo, path: str, *, split: str, clip_seconds: float) -> list[Clip]:

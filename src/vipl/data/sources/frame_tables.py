@@ -7,13 +7,15 @@
 Which number is the first is seen on the disk, not believed: VIP also reads tables with `txt`.
 """
 
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from vipl.data.text_files import Faults, parse_rows, table_columns
+from vipl.data.walk import can_be_named
 from vipl.errors import UserError
 
 
@@ -48,17 +50,18 @@ class Row:
     label: str
 
 
-def read_table(file: Path) -> tuple[str, list[Row]]:
+def read_table(file: Path, faults: Faults) -> tuple[str, list[Row]]:
     """Return which table it is, and its rows; relative folders are relative to the table's.
 
+    Args:
+        file: The table.
+        faults: Filled with the rows that cannot be read.
+
     Raises:
-        UserError: If it is none of the known ones, or a row has no number.
+        UserError: If it is none of the known ones, or no row can be read.
     """
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = [name for name in reader.fieldnames or () if name]
-        form = _form(file, columns)
-        rows = [_row(file, number, row, form) for number, row in enumerate(reader, start=1)]
+    form = _form(file, [name for name in table_columns(file) if name])
+    rows = list(parse_rows(file, faults, partial(_row, file.parent, form)))
     if not rows:
         raise UserError(f"{file} has no rows, expected at least one folder of frames")
     return form.name, rows
@@ -92,13 +95,12 @@ def _form(file: Path, columns: list[str]) -> Form:
     )
 
 
-def _row(file: Path, number: int, row: Mapping[str, str], form: Form) -> Row:
-    text = row[form.length] or ""
+def _row(base: Path, form: Form, row: Mapping[str, str]) -> Row:
+    text, name = row[form.length], row[form.folder]
     try:
         length = int(float(text))
-    except ValueError:
-        raise UserError(
-            f"{file}, row {number}, column {form.length}: {text!r}, expected a number of frames"
-        ) from None
-    folder = Path(os.path.abspath(file.parent / (row[form.folder] or "")))
-    return Row(folder, length, (row[form.label] or "") if form.label else "")
+    except (ValueError, OverflowError):
+        raise ValueError(f"column {form.length}: {text!r}, expected a number of frames") from None
+    if not name or not can_be_named(name):
+        raise ValueError(f"column {form.folder}: {name!r}, expected the name of a folder")
+    return Row(Path(os.path.abspath(base / name)), length, row[form.label] if form.label else "")

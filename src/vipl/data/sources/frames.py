@@ -1,20 +1,29 @@
 """Folders of frames, each a clip: those of a table as the released methods have, or all."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+from vipl.data.frame_folder import frame_path
 from vipl.data.manifest import Clip
 from vipl.data.pictures import IMAGE_SUFFIXES
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.frame_tables import Row, place, read_table
 from vipl.data.sources.numbered_pictures import NumberedPictures, find_pictures
-from vipl.data.sources.report import Progress, SourceReport, no_progress, wrong_layout
+from vipl.data.sources.report import (
+    NAMELESS,
+    REPEATED,
+    Progress,
+    SourceReport,
+    no_progress,
+    wrong_layout,
+)
 from vipl.data.splits import assign_splits, check_fraction, name_fingerprint
 from vipl.data.video import VideoError
+from vipl.data.walk import Identity, Walk, can_be_named, identity, shown
 from vipl.errors import UserError
 
 _TABLE = "manifest.csv"
@@ -54,12 +63,12 @@ def build_frames(
         raise UserError(f"the frame rate is {fps} Hz, expected more than 0")
     table = directory / _TABLE if directory.is_dir() else directory
     if table.is_file():
-        layout, rows = read_table(table)
-        root, rows = place(rows, table.parent, root=root)
-        report = SourceReport(root)
+        report = SourceReport(table.parent)
+        layout, rows = read_table(table, report.unreadable)
+        report.root, rows = place(rows, table.parent, root=root)
     else:
-        layout, rows = "folders of frames", _find_folders(directory)
         report = SourceReport(directory)
+        layout, rows = "folders of frames", _find_folders(directory, report)
     names = _names(rows, report.root)
     there = {row.folder for row in rows if row.folder.is_dir()}
     report.looked_for = len(set(names.values()))
@@ -68,25 +77,31 @@ def build_frames(
     report.require_files(allow_missing=allow_missing, remedy=remedy)
     rows = [row for row in rows if row.folder in there]
     found = _look(rows, names, report=report, on_progress=on_progress)
+    found = list(_once(found, report))
     report.layout = f"{layout}; {_most_common(found)}"
     report.clips = list(_clips(found, names, report=report, fps=fps, val_fraction=val_fraction))
     report.require_clips(str(directory))
     return report
 
 
-def _find_folders(directory: Path) -> list[Row]:
-    """Return the folders that hold pictures, video2 before video10."""
+def _find_folders(directory: Path, report: SourceReport) -> list[Row]:
+    """Return the folders that hold pictures, video2 before video10; each once."""
     looked_for = [_TABLE, "folders of numbered pictures (video0/0.png, 000000/000000.jpg)"]
     if not directory.is_dir():
         raise wrong_layout(directory, "frames", looked_for)
-    folders = []
-    for folder, subfolders, names in os.walk(directory, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
-            folders.append(Path(folder))
+    walk = Walk(directory)
+    folders = [
+        folder
+        for folder, names, _ in walk
+        if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
+    ]
     if not folders:
         raise wrong_layout(directory, "frames", looked_for)
-    return [Row(folder, None, "") for folder in sorted(folders, key=_numeric)]
+    report.left_out[REPEATED] += walk.repeated
+    report.leave_out(walk.closed, "the folder cannot be listed")
+    named = {folder for folder in folders if can_be_named(str(folder.relative_to(directory)))}
+    report.leave_out(set(folders) - named, NAMELESS)
+    return [Row(folder, None, "") for folder in sorted(named, key=_numeric)]
 
 
 def _numeric(folder: Path) -> list[tuple[int, str]]:
@@ -112,6 +127,27 @@ def _look(
                 found.append((row, result))
             on_progress(done, len(rows))
     return found
+
+
+def _once(found: Sequence[Found], report: SourceReport) -> Iterator[Found]:
+    """Yield folders by one path each; those that were found, and not named by a table, once.
+
+    Folders are one where their first or their last pictures are: links may lead to a folder, or to
+    its pictures.
+    """
+    known: dict[Identity, Found] = {}
+    for row, pictures in found:
+        first = row.folder / pictures.pattern
+        ends = (pictures.start, pictures.start + (pictures.length - 1) * pictures.step)
+        files = [i for number in ends if (i := identity(frame_path(first, number)))]
+        same = next((known[file] for file in files if file in known), None)
+        if same is not None and row.length is None:
+            report.left_out[REPEATED] += 1
+            continue
+        if same is not None and same[1] == pictures:
+            row = replace(row, folder=same[0].folder)
+        known.update(dict.fromkeys(files, (row, pictures)))
+        yield row, pictures
 
 
 def _pictures_or_error(folder: Path) -> NumberedPictures | VideoError:
@@ -144,7 +180,7 @@ def _clips(
             how = f"the table says {length} frames, the folder holds {pictures.length}"
             report.shorter.append((name, how))
         seen[name] += 1
-        clip_id = row.folder.resolve().name if name == "." else name
+        clip_id = shown(row.folder.resolve().name) if name == "." else name
         yield Clip(
             clip_id=clip_id if seen[name] == 1 else f"{clip_id}#{seen[name]}",
             path=f"{name}/{pictures.pattern}".removeprefix("./"),

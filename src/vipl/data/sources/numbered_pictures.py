@@ -4,18 +4,21 @@
 so many apart. A gap is a folder that something has gone wrong with.
 """
 
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from vipl.data.frame_folder import frame_path
+from vipl.data.frame_folder import frame_path, is_frame_folder
 from vipl.data.pictures import IMAGE_SUFFIXES, picture_size
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.video import VideoError
+from vipl.data.walk import can_be_named, shown
 
 _NAME = re.compile(r"(.*?)(\d+)(\.\w+)")
 _SHOWN = 3
+_MOST_DIGITS = 18  # that surely fit into 64 bits
 
 
 class NumberedPictures(NamedTuple):
@@ -46,15 +49,20 @@ def find_pictures(folder: Path) -> NumberedPictures:
             or the first cannot be read.
     """
     digits: dict[tuple[str, str], list[str]] = {}
-    for entry in folder.iterdir():
-        match = _NAME.fullmatch(entry.name)
-        if match and match[3].lower() in IMAGE_SUFFIXES and not entry.name.startswith("."):
+    for name in _listed(folder):
+        match = _NAME.fullmatch(name)
+        if match and match[3].lower() in IMAGE_SUFFIXES and not name.startswith("."):
             digits.setdefault((match[1], match[3]), []).append(match[2])
-    kinds = sorted(f"{before}*{after}" for before, after in digits)
+    kinds = sorted(shown(f"{before}*{after}") for before, after in digits)
     if len(kinds) != 1:
         which = f"of several names: {', '.join(kinds[:_SHOWN])}" if kinds else "without numbers"
         raise VideoError(f"{folder}: its pictures are {which}.")
     ((before, after), texts), *_ = digits.items()
+    if not _can_be_counted(before, texts):
+        raise VideoError(
+            f"{folder}: its pictures are called {kinds[0]}, expected UTF-8 without %d or a "
+            f"backslash, and at most {_MOST_DIGITS} digits."
+        )
     numbers = sorted(map(int, texts))
     if len(numbers) < MIN_FRAMES:
         raise VideoError(f"{folder}: {len(numbers)} frames, a clip needs {MIN_FRAMES}.")
@@ -65,6 +73,18 @@ def find_pictures(folder: Path) -> NumberedPictures:
     if lacking is not None:
         raise VideoError(f"{frame_path(folder / pattern, lacking)}: the picture does not exist.")
     return NumberedPictures(pattern, numbers[0], step, len(numbers), *picture_size(first))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise VideoError(f"{folder}: the folder cannot be listed ({error.strerror}).") from error
+
+
+def _can_be_counted(before: str, texts: list[str]) -> bool:
+    named = can_be_named(before) and not is_frame_folder(f"{before}.png")
+    return named and len(max(texts, key=len)) <= _MOST_DIGITS
 
 
 def _field(texts: list[str], folder: Path) -> str:

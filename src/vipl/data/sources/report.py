@@ -8,10 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from vipl.data.manifest import Clip
+from vipl.data.walk import shown
 from vipl.errors import UserError
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of videos done and to do."""
+
+REPEATED = "links to files and folders that are counted already"
+NAMELESS = "its name cannot be written down (it is not UTF-8, or has a backslash): rename it"
 
 _SHOWN = 6
 
@@ -27,8 +31,10 @@ class SourceReport:
     Attributes:
         root: Folder that the clips' paths are relative to.
         layout: Which layout was recognised.
+        trusted: The file that tells rates, counts and sizes, where no video was opened for them.
         clips: The rows of the manifest.
-        unreadable: (path, reason) of every video that gives no clip.
+        unreadable: (path, reason) of every video that gives no clip, and of the annotations' rows
+            that cannot be read ("EPIC_100_train.csv, row 3").
         distrusted: (path, reason) of videos that decord misreads and PyAV will decode.
         remarked: (path, what) of videos whose pictures are not quite ordinary, as HLG.
         shorter: (path, how) of clips that are shorter than the data set says.
@@ -41,6 +47,7 @@ class SourceReport:
 
     root: Path
     layout: str = ""
+    trusted: str = ""
     clips: list[Clip] | pa.Table = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     distrusted: list[tuple[str, str]] = field(default_factory=list)
@@ -50,6 +57,11 @@ class SourceReport:
     missing: list[str] = field(default_factory=list)
     keeps_missing: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, paths: Iterable[Path], reason: str) -> None:
+        """Note paths below the root that give no clip, for one reason."""
+        names = (shown(path.relative_to(self.root)) for path in paths)
+        self.unreadable += [(name, reason) for name in sorted(names)]
 
     def require_files(self, *, allow_missing: bool, remedy: str = "fetch them") -> None:
         """Refuse files that are not there, unless that is allowed.
@@ -79,7 +91,7 @@ class SourceReport:
         """
         if len(self.clips):
             return
-        fates = [f"{count} {what}" for what, count in self.left_out.most_common()]
+        fates = [f"{count} {what}" for what, count in self.left_out.most_common() if count]
         if self.missing:
             fates.append(f"{len(self.missing)} missing, the first {self.missing[0]}")
         if self.unreadable:
@@ -109,11 +121,11 @@ def wrong_layout(
     if not folder.is_dir():
         return UserError(f"{folder} is a file, expected the folder of {kind}")
     found = sorted(folder.iterdir())
-    names = (f"{path.name}/" if path.is_dir() else path.name for path in found[:_SHOWN])
-    shown = ", ".join(names) or "nothing"
+    names = (f"{shown(path.name)}{'/' * path.is_dir()}" for path in found[:_SHOWN])
+    listed = ", ".join(names) or "nothing"
     if len(found) > _SHOWN:
-        shown += f" and {len(found) - _SHOWN} more"
+        listed += f" and {len(found) - _SHOWN} more"
     return UserError(
-        f"{folder} is not laid out as {kind}: looked for {' or '.join(looked_for)}, found {shown}"
+        f"{folder} is not laid out as {kind}: looked for {' or '.join(looked_for)}, found {listed}"
         f"{remedy and f'; {remedy}'}"
     )

@@ -4,7 +4,6 @@ The labels tell neither length nor size, so every file is opened; its packets ar
 takes milliseconds.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from vipl.data.sources.report import (
     wrong_layout,
 )
 from vipl.data.splits import assign_splits, check_fraction, name_fingerprint
+from vipl.data.text_files import Faults, plain_text, read_json
+from vipl.data.walk import can_be_named
 from vipl.errors import UserError
 
 _FILES = {"train": "train.json", "val": "validation.json", "test": "test.json"}
@@ -26,6 +27,7 @@ _PREFIX = "something-something-v2-"
 _LABELS = ("labels", "annotations", ".")
 _VIDEOS = ("20bn-something-something-v2", "videos", ".")
 _SUFFIX = ".webm"
+_DIGITS = 20  # from which on a name is no number
 
 
 def build_ssv2(
@@ -62,9 +64,9 @@ def build_ssv2(
         looked_for = [f"{name}/<id>{_SUFFIX}".removeprefix("./") for name in _VIDEOS]
         raise wrong_layout(directory, "Something-Something-V2", looked_for)
     report = SourceReport(root, layout=f"Something-Something-V2 (<id>{_SUFFIX}, JSON labels)")
-    rows = {split: list(_read(file)) for split, file in files.items()}
+    rows = {split: list(_read(file, report.unreadable)) for split, file in files.items()}
     report.left_out["videos of test.json, which have no label"] += len(rows.pop("test", ()))
-    text = {str(row["id"]): str(row.get("label", "")) for group in rows.values() for row in group}
+    text = {str(row["id"]): plain_text(row.get("label")) for g in rows.values() for row in g}
     present = {path.stem for path in root.glob(f"*{_SUFFIX}")}
     report.looked_for = len(text)
     report.missing = [f"{name}{_SUFFIX}" for name in sorted(text) if name not in present]
@@ -113,14 +115,28 @@ def _label_files(directory: Path, labels: Path | None) -> dict[str, Path]:
     raise wrong_layout(directory, "Something-Something-V2", looked_for, remedy=remedy)
 
 
-def _read(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        rows = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{file} is not whole, or no JSON ({error}): fetch it again") from error
-    if not isinstance(rows, list) or not all(isinstance(r, dict) and "id" in r for r in rows):
+def _read(file: Path, faults: Faults) -> Iterator[dict[str, Any]]:
+    """Yield the videos of a file of labels; those without a name go to the faults."""
+    rows = read_json(file)
+    named = [isinstance(row, dict) and _is_name(row.get("id")) for row in _list(rows)]
+    if not isinstance(rows, list) or (rows and not any(named)):
         raise UserError(f"{file} is not a list of videos, expected [{{id, label, …}}, …]")
-    yield from rows
+    for number, (row, good) in enumerate(zip(rows, named, strict=True), start=1):
+        if good:
+            yield row
+        else:
+            faults.append((f"{file.name}, video {number}", "it has no id that can name a file"))
+
+
+def _list(rows: object) -> list[Any]:
+    return rows if isinstance(rows, list) else []
+
+
+def _is_name(value: object) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return 0 <= value < 2**63
+    plain = isinstance(value, str) and value not in ("", ".", "..")
+    return plain and "/" not in str(value) and can_be_named(str(value))
 
 
 def _splits(
@@ -134,4 +150,4 @@ def _splits(
 
 def _numeric(name: str) -> tuple[int, str]:
     """Order 9 before 10."""
-    return (int(name) if name.isdecimal() else 0), name
+    return (int(name) if name.isdecimal() and len(name) < _DIGITS else 0), name
