@@ -2,9 +2,10 @@
 
 import csv
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +66,28 @@ def clear_temporaries(folder: Path) -> None:
 
 
 @contextmanager
+def undone(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]:
+    """Take back what the block puts into a folder, where it fails; the folder too if it is new.
+
+    Args:
+        folder: What was in it before stays.
+        unless: Whether there is something to keep, asked when it failed.
+    """
+    new = [part for part in (folder, *folder.parents) if not part.exists()]
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    try:
+        yield
+    except Exception:
+        if folder.is_dir() and not unless():
+            for entry in set(folder.iterdir()) - before:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            with suppress(OSError):  # another process writes beside it
+                for part in new:
+                    part.rmdir()
+        raise
+
+
+@contextmanager
 def locked(folder: Path, refusal: str) -> Iterator[None]:
     """Make a folder and hold it against other processes, until the block or the process ends.
 
@@ -79,7 +102,7 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
     """
     import fcntl  # only here: the rest of this module runs on Windows too
 
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     with (folder / LOCK_NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,6 +117,18 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         finally:
             if lock in _held:  # not in a process that was forked inside the block
                 _held.remove(lock)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder; a file in its place is named, and not only its error.
+
+    Raises:
+        UserError: If there is a file.
+    """
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise UserError(f"{part} is a file, expected a folder: choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 _held: list[IO[str]] = []

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from vipl.evaluation.results import (
     copy_record,
     default_run_id,
     find_elsewhere,
+    has_results,
     record_key,
     video_path,
     write_states,
 )
 from vipl.evaluation.worker import Failed, Finished, Work
-from vipl.files import locked, write_atomically
+from vipl.files import locked, undone, write_atomically
 from vipl.names import choose
 from vipl.signals import terminated_by_exit
 
@@ -61,7 +63,8 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     folder = Path(settings.options.out) / suite_folder / run_id
     evaluation = _Evaluation(settings, evaluator, encoders, cells, folder)
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
-    with locked(folder, refusal), terminated_by_exit():
+    kept = partial(has_results, folder)
+    with undone(folder, unless=kept), locked(folder, refusal), terminated_by_exit():
         claim_run_file(folder, {"run_id": run_id, **run})
         evaluation.run()
     evaluation.check()
