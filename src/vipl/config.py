@@ -93,7 +93,7 @@ def _unresolved(error: OmegaConfBaseException) -> str:
     if name is not None and (name[1] in os.environ or name[1].isupper()):
         reason += f" (a variable of the environment is written ${{oc.env:{name[1]}}})"
     variable = re.search(r"Environment variable '(\w+)' not found", reason)
-    remedy = f"set it, or say {error.full_key}=…" if variable else f"say {error.full_key}=…"
+    remedy = f"say {error.full_key}=…" + (", or set it" if variable else "")
     return f"{error.full_key}: {reason}: {remedy}"
 
 

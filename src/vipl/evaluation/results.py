@@ -209,13 +209,11 @@ def has_results(folder: Path) -> bool:
 def claim_run_file(folder: Path, run: Mapping[str, Any]) -> None:
     """Write `run.json`, or check that the one that is there is of the same run.
 
-    One that ended before its first record is replaced: there is nothing to lose.
-
     Raises:
         UserError: If the folder holds another evaluation; it says what differs.
     """
     path = folder / RUN_FILE
-    if not path.is_file() or not has_results(folder):
+    if not path.is_file():
         text = json.dumps(run, indent=2) + "\n"
         write_atomically(path, lambda temporary: temporary.write_text(text))
         return

@@ -18,6 +18,7 @@ from vipl.evaluation.progress import Board
 from vipl.evaluation.provenance import describe_run, installed_version
 from vipl.evaluation.results import (
     RECORDS_FILE,
+    RUN_FILE,
     Record,
     RecordsFile,
     checkpoint_path,
@@ -65,6 +66,8 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
     kept = partial(has_results, folder)
     with undone(folder, unless=kept), locked(folder, refusal), terminated_by_exit():
+        if not has_results(folder):  # it ended before its first record: there is nothing to lose
+            (folder / RUN_FILE).unlink(missing_ok=True)
         claim_run_file(folder, {"run_id": run_id, **run})
         evaluation.run()
     evaluation.check()

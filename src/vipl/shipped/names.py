@@ -85,14 +85,16 @@ def resolve(name: str | Path, kind: Kind | None) -> Path:
     """Return the file that a user means: one of theirs, else one that ships.
 
     Args:
-        name: A path, or the name of a file that ships.
-        kind: Of the latter; None: none is meant.
+        name: A path, or the name of a file that ships; its path in the repository means it too, as
+            "configs/fit/folder.yaml", where the working folder has none.
+        kind: Of which the name is; None: only paths are meant.
     """
     path = Path(expand(str(name), "the configuration"))
-    if kind is None or path.is_file():
+    if path.is_file() or path.is_absolute():
         return path
-    known = find(str(name), kind)
-    return path if known is None else known.path
+    by_path = [one.path for one in list_shipped() if one.path.relative_to(_root()) == path]
+    known = find(str(name), kind) if kind is not None and not by_path else None
+    return known.path if known is not None else (*by_path, path)[0]
 
 
 def hint(name: str | Path, kind: Kind | None) -> str:
