@@ -65,16 +65,21 @@ def clear_temporaries(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """Return a folder and those above it, as far as they are not there, the deepest first."""
+    return [part for part in (folder, *folder.parents) if not part.exists()]
+
+
 @contextmanager
-def undone(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]:
+def undone(folder: Path, *, new: Sequence[Path], unless: Callable[[], bool]) -> Iterator[None]:
     """Take back what the block puts into a folder, where it fails; the folder too if it is new.
 
     Args:
-        folder: What was in it before stays.
+        folder: That this process holds by `locked`; what was in it before the block stays.
+        new: What `missing_folders` returned before it was made.
         unless: Whether there is something to keep, asked when it failed.
     """
-    new = [part for part in (folder, *folder.parents) if not part.exists()]
-    before = set(folder.iterdir()) if folder.is_dir() else set()
+    before = set() if new else set(folder.iterdir())
     try:
         yield
     except Exception:
@@ -108,6 +113,8 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
+        if not _is_there(lock, folder / LOCK_NAME):  # who held it has just removed the folder
+            raise UserError(refusal)
         _held.append(lock)
         try:
             yield
@@ -117,6 +124,14 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         finally:
             if lock in _held:  # not in a process that was forked inside the block
                 _held.remove(lock)
+
+
+def _is_there(lock: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of its path."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _make_folder(folder: Path) -> None:

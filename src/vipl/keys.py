@@ -23,7 +23,7 @@ Config = dict[str, Any]
 _ARGUMENTS = ".init_args."
 _OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
 _TEXT = (str, Path)
-_WORDS = {str: "text", Path: "text", int: "a whole number", float: "a number",
+_WORDS = {str: "text", Path: "text", int: "a whole number", float: "a number (float)",
           bool: "true or false", type(None): "null"}  # fmt: skip
 _CLASS = "a class, by its class_path"
 

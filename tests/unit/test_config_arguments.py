@@ -118,7 +118,10 @@ def test_text_of_a_chosen_class_stays_text(parse):
         (["model.encoder.backbone=null"], "backbone is null, expected text: leave it out for res"),
         (["model.encoder.output_dim=null"], "output_dim is null, expected a whole number"),
         (["model.optimizer=null"], "model.optimizer is null, expected a class"),
-        (["model.optimizer.init_args.lr=null"], "lr is null, expected a number: say model.opt"),
+        (
+            ["model.optimizer.init_args.lr=null"],
+            r"lr is null, expected a number \(float\): say model.opt",
+        ),
         (["model.optimizer.init_args.lr=fast"], "lr is 'fast', expected a number"),
         (["model.objective.init_args.gamma=null"], "gamma is null, expected a number"),
         (["model.optimizer.lr=1e-4"], "under init_args: model.optimizer.init_args.lr=0.0001"),

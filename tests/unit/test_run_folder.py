@@ -31,7 +31,7 @@ def test_what_fails_before_its_first_checkpoint_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
     run_dir.mkdir(parents=True)  # a folder that the user made stays
     fail_run(run_dir)
-    assert not list(run_dir.iterdir())
+    assert [path.name for path in run_dir.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("kept", ["checkpoints/step=3.ckpt", "encoder/config.json"])
@@ -80,7 +80,15 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
 def test_only_what_is_new_is_taken_back(tmp_path):
     (tmp_path / "before").touch()
     for kept in (False, True):
-        with pytest.raises(Failure), undone(tmp_path, unless=lambda kept=kept: kept):
+        with pytest.raises(Failure), undone(tmp_path, new=[], unless=lambda kept=kept: kept):
             fail(tmp_path, "new/file")
         assert (tmp_path / "new").exists() is kept
         assert (tmp_path / "before").exists()
+
+
+def test_a_run_that_another_process_holds_is_left_as_it_is(tmp_path):
+    with claimed(tmp_path / "x", **NEW):
+        (tmp_path / "x" / CONFIG_FILE).touch()
+        with pytest.raises(UserError, match="another `vipl fit`"), claimed(tmp_path / "x", **NEW):
+            pass
+        assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [".lock", CONFIG_FILE]

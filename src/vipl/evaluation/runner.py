@@ -32,7 +32,7 @@ from vipl.evaluation.results import (
     write_states,
 )
 from vipl.evaluation.worker import Failed, Finished, Work
-from vipl.files import locked, undone, write_atomically
+from vipl.files import locked, missing_folders, undone, write_atomically
 from vipl.names import choose
 from vipl.signals import terminated_by_exit
 
@@ -64,12 +64,13 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     folder = Path(settings.options.out) / suite_folder / run_id
     evaluation = _Evaluation(settings, evaluator, encoders, cells, folder)
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
-    kept = partial(has_results, folder)
-    with undone(folder, unless=kept), locked(folder, refusal), terminated_by_exit():
+    kept, new = partial(has_results, folder), missing_folders(folder)
+    with locked(folder, refusal), terminated_by_exit():
         if not has_results(folder):  # it ended before its first record: there is nothing to lose
             (folder / RUN_FILE).unlink(missing_ok=True)
-        claim_run_file(folder, {"run_id": run_id, **run})
-        evaluation.run()
+        with undone(folder, new=new, unless=kept):
+            claim_run_file(folder, {"run_id": run_id, **run})
+            evaluation.run()
     evaluation.check()
     return folder
 

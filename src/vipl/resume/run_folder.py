@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_fabric.utilities import rank_zero_only
 
 from vipl.errors import UserError
-from vipl.files import LOCK_NAME, clear_temporaries, locked, undone
+from vipl.files import LOCK_NAME, clear_temporaries, locked, missing_folders, undone
 from vipl.resume.files import LAST, by_step, folder_of
 
 CONFIG_FILE = "config.yaml"
@@ -35,12 +35,14 @@ def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
         return
     refusal = f"another `vipl fit` is writing to {run_dir}: choose another folder by run_dir=…"
     _check_holds_no_other(run_dir)
-    with undone(run_dir, unless=lambda: _is_worth_keeping(run_dir)), locked(run_dir, refusal):
+    new = missing_folders(run_dir)
+    with locked(run_dir, refusal):
         if not resume:
             _clear(run_dir, overwrite=overwrite)
         for folder in (run_dir, *filter(Path.is_dir, run_dir.iterdir())):
             clear_temporaries(folder)
-        yield
+        with undone(run_dir, new=new, unless=lambda: _is_worth_keeping(run_dir)):
+            yield
 
 
 def _check_holds_no_other(run_dir: Path) -> None:
