@@ -29,7 +29,7 @@ quickstart: install gl
 	@echo "Try next:      another task, or your own videos"
 	@echo "  $(BIN)/vipl eval --list"
 	@echo "  $(BIN)/vipl manifest build folder VIDEOS --out my.parquet"
-	@echo "  $(BIN)/vipl fit --config configs/fit/folder.yaml data.manifest=my.parquet"
+	@echo "  $(BIN)/vipl fit --config folder data.manifest=my.parquet"
 
 test: install gl
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TypeAlias
 
 from vipl._version import __version__
@@ -15,6 +14,8 @@ from vipl.data.arguments import add_manifest, add_prepare
 from vipl.encoder_arguments import add_encoder_commands
 from vipl.errors import UserError
 from vipl.lazy import lazily, let_threads_sleep
+from vipl.paths import path_argument, text_argument
+from vipl.shipped.arguments import add_configs
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -70,8 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vipl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
-        add_fit, add_bench, add_eval, add_compare, add_study, add_manifest, add_prepare,
-        add_encoder_commands,
+        add_fit, add_bench, add_eval, add_compare, add_study, add_configs, add_manifest,
+        add_prepare, add_encoder_commands,
     ):  # fmt: skip
         add(commands)
     for plugin in sorted(entry_points(group="vipl.commands")):
@@ -140,16 +141,16 @@ def add_fit(commands: Commands) -> None:
 
 def run_fit(args: argparse.Namespace) -> None:
     """Compose the configuration, train, and say where the result is."""
-    from vipl.config import compose
-
     if not args.config:
-        raise UserError("which run? name one: vipl fit --config configs/fit/quickstart.yaml")
+        raise UserError(
+            "which run? name one: vipl fit --config folder (`vipl configs` lists those that ship)"
+        )
     let_threads_sleep()
-    config = compose(args.config, args.overrides)
-    config.setdefault("run_dir", f"runs/{Path(args.config[0]).stem}")
 
     from vipl.fit import FitCLI, fit
+    from vipl.fit_config import composing
 
+    config = composing(args.config, args.overrides)
     if args.print_config:
         cli = FitCLI(config)
         print(cli.parser.dump(cli.config, skip_none=False), end="")
@@ -196,7 +197,10 @@ def add_eval(commands: Commands) -> None:
     )
     parser.add_argument("--suite", metavar="S", help="an installed suite, or module:Class")
     parser.add_argument(
-        "--encoder", metavar="E", help="a folder, a checkpoint, timm:NAME, oracle, random[:NAME]"
+        "--encoder",
+        type=text_argument,
+        metavar="E",
+        help="a folder, a checkpoint, timm:NAME, oracle, random[:NAME]",
     )
     parser.add_argument("--protocol", metavar="P", help="how the encoder is used")
     parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
@@ -205,7 +209,9 @@ def add_eval(commands: Commands) -> None:
     )
     parser.add_argument("--launcher", choices=("local", "ray"), help="where cells run (local)")
     parser.add_argument("--device", metavar="D", help="where encoders run (cpu)")
-    parser.add_argument("--out", metavar="DIR", help="folder of all results (results)")
+    parser.add_argument(
+        "--out", type=text_argument, metavar="DIR", help="folder of all results (results)"
+    )
     parser.add_argument("--run-id", metavar="ID", help="folder of this run (made of its settings)")
     parser.add_argument("--list", action="store_true", help="show suites, protocols and tasks")
     parser.add_argument(
@@ -226,12 +232,15 @@ def add_compare(commands: Commands) -> None:
         "first is what the others are measured against.",
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN",
+        "runs", nargs="+", type=text_argument, metavar="RUN",
         help="a folder that `vipl eval` wrote, or its records.jsonl; [LABEL=]RUN",
     )  # fmt: skip
     parser.add_argument("--metric", metavar="M", help="one of the suite's (its first)")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write compare.csv and compare.html there too"
+        "--out",
+        type=path_argument,
+        metavar="DIR",
+        help="write compare.csv and compare.html there too",
     )
     parser.set_defaults(run=lazily("vipl.evaluation.comparison.command", "run"))
 
@@ -253,7 +262,7 @@ def add_study(commands: Commands) -> None:
             usage=f"vipl study {name} FILE [key=value …]",
             description=f"{text[0].upper()}{text[1:]}.",
         )
-        action.add_argument("file", metavar="FILE", help="of the study, YAML")
+        action.add_argument("file", metavar="FILE", help="of the study, YAML, or one that ships")
         if name == "run":
             action.add_argument(
                 "--only", action="append", metavar="STEP",

@@ -4,10 +4,10 @@ Imports nothing heavy.
 """
 
 import argparse
-from pathlib import Path
 from typing import TypeAlias
 
 from vipl.lazy import lazily, let_threads_sleep
+from vipl.paths import path_argument, text_argument
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -33,12 +33,16 @@ def add_encoders(commands: Commands) -> None:
         "check", help="compare one with its declaration and with a second implementation"
     )
     check.add_argument("name", metavar="NAME")
-    check.add_argument("--weights", type=Path, metavar="FILE", help="that you have (downloaded)")
     check.add_argument(
-        "--golden", type=Path, metavar="FILE",
+        "--weights", type=path_argument, metavar="FILE", help="that you have (downloaded)"
+    )
+    check.add_argument(
+        "--golden", type=path_argument, metavar="FILE",
         help="compare embeddings with those recorded here, or record them",
     )  # fmt: skip
-    check.add_argument("--images", type=Path, metavar="DIR", help="pictures or videos for --golden")
+    check.add_argument(
+        "--images", type=path_argument, metavar="DIR", help="pictures or videos for --golden"
+    )
     check.set_defaults(run=lazily("vipl.models.zoo.command", "check"))
 
 
@@ -48,15 +52,15 @@ def add_curves(commands: Commands) -> None:
         "curves", help="draw how encoders see videos: distance to the last frame over time"
     )
     parser.add_argument(
-        "videos", nargs="+", type=Path, metavar="VIDEO",
+        "videos", nargs="+", type=path_argument, metavar="VIDEO",
         help="a video, a folder of videos, a folder of frames, or a manifest",
     )  # fmt: skip
     parser.add_argument("--split", default="val", help="of a manifest's clips (val)")
     parser.add_argument(
-        "--encoder", action="append", required=True, metavar="E",
+        "--encoder", action="append", required=True, type=text_argument, metavar="E",
         help="a folder, a checkpoint, or timm:NAME; [LABEL=]E; several are compared",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     parser.add_argument(
         "--max-frames", type=int, default=100, help="of a video, evenly spaced (100)"
     )
@@ -73,14 +77,28 @@ def add_label(commands: Commands) -> None:
         "in the place of its own, which stay in infos['task_reward'].",
     )
     add = parser.add_argument
-    add("--dataset", required=True, metavar="D", help="a Minari id, or the folder of a data set")
-    add("--encoder", required=True, metavar="E", help="a name, a folder, a checkpoint, timm:NAME")
-    add("--weights", type=Path, metavar="FILE", help="of a released encoder, that you have")
     add(
-        "--goal", required=True, nargs="+", metavar="G",
+        "--dataset",
+        required=True,
+        type=text_argument,
+        metavar="D",
+        help="a Minari id, or the folder of a data set",
+    )
+    add(
+        "--encoder",
+        required=True,
+        type=text_argument,
+        metavar="E",
+        help="a name, a folder, a checkpoint, timm:NAME",
+    )
+    add(
+        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
+    )
+    add(
+        "--goal", required=True, nargs="+", type=text_argument, metavar="G",
         help="pictures of the goal; or last: each episode's own last picture",
     )  # fmt: skip
-    add("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    add("--out", type=path_argument, required=True, metavar="DIR", help="a new folder")
     add("--image-key", metavar="K", help="of the pictures in observations, where there are several")
     add("--mode", default="difference", choices=("difference", "value", "normalised"))
     add("--device", default="cpu")
@@ -96,15 +114,29 @@ def add_embed(commands: Commands) -> None:
         "where it was stopped. What cannot be read is left out and listed.",
     )
     add = parser.add_argument
-    add("--encoder", required=True, metavar="E", help="as for `vipl curves`; `vipl encoders`")
-    add("--weights", type=Path, metavar="FILE", help="of a released encoder, that you have")
     add(
-        "--videos", nargs="+", type=Path, required=True, metavar="VIDEO",
+        "--encoder",
+        required=True,
+        type=text_argument,
+        metavar="E",
+        help="as for `vipl curves`; `vipl encoders`",
+    )
+    add(
+        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
+    )
+    add(
+        "--videos", nargs="+", type=path_argument, required=True, metavar="VIDEO",
         help="a video, a folder of videos, a folder of frames, or a manifest",
     )  # fmt: skip
     add("--split", metavar="S", help="of a manifest's clips (all)")
-    add("--root", type=Path, metavar="DIR", help="of a manifest's videos (as it says)")
-    add("--out", type=Path, required=True, metavar="FILE", help="X.parquet, or X.npy for an array")
+    add("--root", type=path_argument, metavar="DIR", help="of a manifest's videos (as it says)")
+    add(
+        "--out",
+        type=path_argument,
+        required=True,
+        metavar="FILE",
+        help="X.parquet, or X.npy for an array",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--every", type=int, metavar="K", help="every K-th frame (every one)")
     which.add_argument("--fps", type=float, metavar="F", help="F frames a second")
@@ -141,7 +173,7 @@ def add_export(commands: Commands) -> None:
         help="form; released: what the released VIP code loads",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="PATH",
+        "--out", type=path_argument, metavar="PATH",
         help="file; of safetensors a folder (here, by the encoder's name)",
     )  # fmt: skip
     parser.add_argument(
@@ -160,7 +192,9 @@ def add_push(commands: Commands) -> None:
     _add_source(parser)
     parser.add_argument("repository", metavar="OWNER/NAME")
     parser.add_argument("--private", action="store_true", help="where it is made")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="of `vipl eval`, for the card")
+    parser.add_argument(
+        "--results", type=path_argument, metavar="DIR", help="of `vipl eval`, for the card"
+    )
     parser.add_argument("--licence", metavar="L", help="as the hub spells it: mit, apache-2.0, …")
     parser.add_argument("--endpoint", metavar="URL", help="of the hub (HF_ENDPOINT)")
     parser.set_defaults(run=lazily("vipl.models.publish", "push"))
@@ -170,7 +204,7 @@ def add_pull(commands: Commands) -> None:
     """Add `vipl pull`."""
     parser = commands.add_parser("pull", help="bring an encoder from a Hugging Face hub")
     parser.add_argument("repository", metavar="OWNER/NAME")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit (main)")
     parser.add_argument("--endpoint", metavar="URL", help="of the hub (HF_ENDPOINT)")
     parser.set_defaults(run=lazily("vipl.models.publish", "pull"))
@@ -178,9 +212,9 @@ def add_pull(commands: Commands) -> None:
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", metavar="RUN_OR_ENCODER",
+        "source", type=text_argument, metavar="RUN_OR_ENCODER",
         help="a run, an encoder's folder, a checkpoint, timm:NAME, hf:OWNER/NAME, a released one",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="of a released encoder, that you have"
+        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
     )

@@ -2,9 +2,10 @@
 
 import csv
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -64,6 +65,33 @@ def clear_temporaries(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """Return a folder and those above it, as far as they are not there, the deepest first."""
+    return [part for part in (folder, *folder.parents) if not part.exists()]
+
+
+@contextmanager
+def undone(folder: Path, *, new: Sequence[Path], unless: Callable[[], bool]) -> Iterator[None]:
+    """Take back what the block puts into a folder, where it fails; the folder too if it is new.
+
+    Args:
+        folder: That this process holds by `locked`; what was in it before the block stays.
+        new: What `missing_folders` returned before it was made.
+        unless: Whether there is something to keep, asked when it failed.
+    """
+    before = set() if new else set(folder.iterdir())
+    try:
+        yield
+    except Exception:
+        if folder.is_dir() and not unless():
+            for entry in set(folder.iterdir()) - before:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            with suppress(OSError):  # another process writes beside it
+                for part in new:
+                    part.rmdir()
+        raise
+
+
 @contextmanager
 def locked(folder: Path, refusal: str) -> Iterator[None]:
     """Make a folder and hold it against other processes, until the block or the process ends.
@@ -79,12 +107,14 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
     """
     import fcntl  # only here: the rest of this module runs on Windows too
 
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     with (folder / LOCK_NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
+        if not _is_there(lock, folder / LOCK_NAME):  # who held it has just removed the folder
+            raise UserError(refusal)
         _held.append(lock)
         try:
             yield
@@ -94,6 +124,26 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         finally:
             if lock in _held:  # not in a process that was forked inside the block
                 _held.remove(lock)
+
+
+def _is_there(lock: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of its path."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder; a file in its place is named, and not only its error.
+
+    Raises:
+        UserError: If there is a file.
+    """
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise UserError(f"{part} is a file, expected a folder: choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 _held: list[IO[str]] = []

@@ -14,16 +14,18 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.strategies import DDPStrategy
 
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
-from vipl.config import Config, explain
+from vipl.config import Config
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
+from vipl.explain import explain
 from vipl.files import write_atomically
+from vipl.fit_config import Composer, check_numbers, try_optimizer, write_times_as_text
+from vipl.keys import Keys
 from vipl.module import VIPModule
-from vipl.parallel import TimmSyncBatchNorm, check_trainer
+from vipl.parallel import TimmSyncBatchNorm, check_trainer, keep_gradients_once
 from vipl.resume.files import LAST, AtomicCheckpointIO, Found, find, folder_of
 from vipl.resume.keeper import CheckpointSettings, Keeper, LastStep, into_run_folder
 from vipl.resume.metrics_file import MetricsFile
@@ -42,13 +44,13 @@ class FitCLI(LightningCLI):
     """Checks a composed configuration; `build` then makes the run's objects.
 
     Args:
-        config: Plain values, as `vipl.config.compose` returns them.
+        config: Plain values, as `vipl.config.compose` returns them; or what composes them.
 
     Raises:
         UserError: If a name or a type is wrong.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config | Composer) -> None:
         self.composed = config
         super().__init__(
             VIPModule,
@@ -96,10 +98,15 @@ class FitCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Check names and types of the composed configuration."""
+        composed = self.composed(parser) if callable(self.composed) else self.composed
+        write_times_as_text(composed)
+        Keys.of(parser).check(composed)
         try:
-            self.config = parser.parse_object(self.composed)
+            self.config = parser.parse_object(composed)
         except ArgumentError as error:
-            raise UserError(explain(error, parser, help_command="vipl fit --help")) from error
+            message = explain(error, parser, composed, help_command="vipl fit --help")
+            raise UserError(message) from error
+        check_numbers(self.config)
 
     def instantiate_classes(self) -> None:
         """Leave it to `build`: checking a configuration must not touch the disk."""
@@ -113,7 +120,8 @@ class FitCLI(LightningCLI):
         self._set_up_processor()
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         self._instantiate()
-        _keep_gradients_once(self.trainer)
+        try_optimizer(self.model)
+        keep_gradients_once(self.trainer)
         check_trainer(
             self.trainer,
             batch_size=self.config.data.batch_size,
@@ -178,7 +186,7 @@ class FitCLI(LightningCLI):
         kwargs["plugins"] = plugins
         try:
             return super().instantiate_trainer(**kwargs)
-        except ValueError as error:  # of settings that do not go together
+        except (TypeError, ValueError) as error:  # of settings that do not go together
             if isinstance(error, UserError):
                 raise
             raise UserError(f"trainer: {' '.join(str(error).split())}") from error
@@ -227,11 +235,14 @@ class FitCLI(LightningCLI):
         return "\n".join(lines)
 
 
-def fit(config: Config) -> Path:
+def fit(config: Config | Composer) -> Path:
     """Train, and return the run's folder.
 
     It then holds `config.yaml`, `checkpoints/`, `encoder/`, `encoder_initial/`, `curves/`,
     `metrics/metrics.csv`, `tensorboard/`, and `bad_clips.csv` where clips could not be read.
+
+    Args:
+        config: Plain values, as `vipl.config.compose` returns them; or what composes them.
 
     Raises:
         UserError: If the configuration, the data or the folder does not allow it.
@@ -276,12 +287,6 @@ def describe(module: VIPModule, data: VideoDataModule) -> str:
         f"embeddings, {encoder.image_size} px; {data.num_clips('train')} clips to train on, "
         f"{data.num_clips('val')} held out"
     )
-
-
-def _keep_gradients_once(trainer: pl.Trainer) -> None:
-    """Let DDP's buckets be the gradients, which saves their copy: memory, and a pass over them."""
-    if isinstance(trainer.strategy, DDPStrategy):
-        trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
 
 
 def hush() -> None:

@@ -96,3 +96,9 @@ def _check_environment(trainer: pl.Trainer) -> None:
         environment.validate_settings(strategy.num_processes, strategy.num_nodes)
     except ValueError as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def keep_gradients_once(trainer: pl.Trainer) -> None:
+    """Let DDP's buckets be the gradients, which saves their copy: memory, and a pass over them."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)

@@ -83,7 +83,7 @@ def test_no_command_and_unknown_commands():
 
 def test_fit_without_a_configuration(capsys):
     assert main(["fit"]) == 2
-    assert "vipl fit --config configs/fit/quickstart.yaml" in capsys.readouterr().err
+    assert "vipl fit --config folder" in capsys.readouterr().err
 
 
 def test_debug_shows_the_traceback(capsys):

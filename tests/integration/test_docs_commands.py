@@ -22,8 +22,11 @@ from vipl.evaluation.config import make_parser as make_eval_parser
 from vipl.evaluation.config import resolve
 from vipl.evaluation.registry import load_suite
 from vipl.fit import FitCLI
+from vipl.keys import Keys
 from vipl.models import Encoder, save_encoder
 from vipl.objectives import LSTD, TCN, VIP
+from vipl.shipped import find
+from vipl.shipped import resolve as resolve_shipped
 
 SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
@@ -149,15 +152,19 @@ def check_vipl(words: list[str], fit_parser) -> None:
     args, rest = make_parser().parse_known_args(words)
     assert not rest or hasattr(args, "overrides"), rest
     if words[0] in ("fit", "bench") and not helped:
-        config = compose(args.config, rest)
+        config = compose(args.config, rest, kind="fit", keys=Keys.of(fit_parser))
         fit_parser.parse_object(config)
         assert config["data"]["manifest"]
     elif words[0] == "eval" and not args.list:
-        config = compose(args.config, rest)
+        config = compose(args.config, rest, kind="eval")
         flags = ("suite", "encoder", "protocol")
         config.update({key: getattr(args, key) for key in flags if getattr(args, key)})
         if not helped:
             assert resolve(config).suite
+    elif words[0] == "configs" and "name" in args:
+        assert find(args.name), args.name
+    elif words[0] == "study":
+        assert resolve_shipped(args.file, "study").is_file(), args.file
     elif getattr(args, "recipe", None):
         read_recipe(args.recipe[0], args.recipe[1:])
 

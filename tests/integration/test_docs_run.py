@@ -79,7 +79,7 @@ def shortened(words: list[str]) -> list[str]:
     if words[0] != "vipl" or "--help" in words or "--list" in words or "--print-config" in words:
         return words
     more: list[str] = []
-    suites = ["frankakitchen"] if any("configs/eval/o" in word for word in words) else words
+    suites = ["frankakitchen"] if {"offline_rl", "online_rl"} & set(words) else words
     for name, extra in SHORTER.items():
         if name in words or name in suites:
             more += extra

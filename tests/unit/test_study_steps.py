@@ -200,9 +200,10 @@ def test_every_command_of_the_studies_is_accepted(study, monkeypatch, tmp_path, 
             args, overrides = make_parser().parse_known_args(step.arguments)
             assert step.arguments[0] in ("fit", "eval") or not overrides, step.command
             if step.arguments[0] == "fit":
-                FitCLI(compose(args.config, overrides))
+                FitCLI(compose(args.config, overrides, kind="fit"))
             elif step.arguments[0] == "eval":
-                resolve({**compose(args.config, overrides), "encoder": args.encoder})
+                config = compose(args.config, overrides, kind="eval")
+                resolve({**config, "encoder": args.encoder})
 
 
 def test_there_are_studies():

@@ -15,6 +15,7 @@ from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.control.planning import oracle_score, plan_steps
 from vipl.errors import UserError
+from vipl.paths import path_argument
 from vipl_evaluators.adroit.demonstrations import write_demonstration
 from vipl_evaluators.adroit.environment import PenEnv
 from vipl_evaluators.qualities import Way
@@ -79,7 +80,7 @@ def solve(
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     parser.add_argument("--number", type=int, default=8, metavar="N", help="in all (8)")
     args = parser.parse_args()
     generate_demonstrations(args.out, number=args.number)

@@ -2,9 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 
 from vipl.errors import UserError
+from vipl.paths import path_argument
 
 _KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, noisy, anywhere (all)"
 
@@ -20,7 +20,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     render = actions.add_parser("render", help="render them into videos, with a manifest")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR")
+    render.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     render.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     render.add_argument(
         "--cameras", nargs="+", metavar="CAMERA", help="default, left_cam, right_cam (all)"
@@ -48,7 +48,7 @@ def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     generate = actions.add_parser("generate", help="plan new ones, on the true state")
-    generate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    generate.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     generate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     generate.add_argument(
         "--quality", metavar="Q",
@@ -68,7 +68,7 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--seed", type=int, metavar="SEED", help="of --quality, of all that is random (0)"
     )
     generate.add_argument(
-        "--visited", nargs="+", type=Path, metavar="RUN",
+        "--visited", nargs="+", type=path_argument, metavar="RUN",
         help="of --quality anywhere: half of the clips begin in states that the planner came by in "
         "these runs of vipl eval",
     )  # fmt: skip
@@ -105,7 +105,7 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = actions.add_parser("export", help="write them as Minari data sets, one a task")
     export.add_argument(
-        "--out", type=Path, metavar="DIR",
+        "--out", type=path_argument, metavar="DIR",
         help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
@@ -116,7 +116,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--folder", type=Path, metavar="DIR",
+        "--folder", type=path_argument, metavar="DIR",
         help="of demonstrations that `vipl demos generate` made (those that ship with it)",
     )  # fmt: skip
 

@@ -10,9 +10,9 @@ from vipl.bench.data import DataTimes, time_data
 from vipl.bench.run import BenchCLI
 from vipl.bench.step_timer import Repeated, StepTimes
 from vipl.bench.verdict import verdict
-from vipl.config import compose
 from vipl.errors import UserError
 from vipl.fit import hush
+from vipl.fit_config import composing
 
 
 def run_step(args: argparse.Namespace) -> None:
@@ -33,12 +33,12 @@ def run_data(args: argparse.Namespace) -> None:
 
 def _build(args: argparse.Namespace) -> BenchCLI:
     if not args.config:
-        raise UserError("which run? name one: vipl bench step --config configs/fit/folder.yaml")
+        raise UserError("which run? name one: vipl bench step --config folder")
     for name in ("steps", "warmup", "seconds"):
         if not getattr(args, name) > 0:
             raise UserError(f"--{name} is {getattr(args, name)}, expected more than 0")
     hush()
-    cli = BenchCLI(compose(args.config, args.overrides))
+    cli = BenchCLI(composing(args.config, args.overrides))
     cli.build()
     if cli.trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()

@@ -5,10 +5,10 @@ Imports nothing heavy.
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from vipl.lazy import lazily
+from vipl.paths import path_argument, text_argument
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Add: TypeAlias = Callable[..., argparse.Action]
@@ -32,13 +32,13 @@ def add_manifest(commands: Commands) -> None:
     )
     build.add_argument(
         "--recipe", nargs="+", metavar=("FILE", "option=value"),
-        help="take the source and its options from a YAML file, with changes",
+        help="take the source and its options from a YAML file, or one that ships, with changes",
     )  # fmt: skip
     build.set_defaults(run=lazily("vipl.data.commands", "build_from_recipe"))
     add_sources(build.add_subparsers(metavar="SOURCE", prog="vipl manifest build"))
     check = actions.add_parser("check", help="verify a manifest's files, counts and hash")
-    check.add_argument("manifest", type=Path, metavar="M.parquet")
-    check.add_argument("--root", type=Path, default=None, help="folder of the videos")
+    check.add_argument("manifest", type=path_argument, metavar="M.parquet")
+    check.add_argument("--root", type=path_argument, default=None, help="folder of the videos")
     _allow_missing(check.add_argument, "check the files that are there")
     _execution(check.add_argument)
     check.set_defaults(run=lazily("vipl.data.check_command", "run"))
@@ -54,9 +54,15 @@ def add_prepare(commands: Commands) -> None:
         "again, it goes on where it was stopped.",
     )
     add = parser.add_argument
-    add("--manifest", type=Path, required=True, metavar="M.parquet")
-    add("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to go on with")
-    add("--root", type=Path, help="folder of the videos (as the manifest says)")
+    add("--manifest", type=path_argument, required=True, metavar="M.parquet")
+    add(
+        "--out",
+        type=path_argument,
+        required=True,
+        metavar="DIR",
+        help="a new folder, or one to go on with",
+    )
+    add("--root", type=path_argument, help="folder of the videos (as the manifest says)")
     add("--format", default=DEFAULT_FORMAT, choices=FORMAT_NAMES, help="(%(default)s)")
     add("--short-side", type=int, default=256, metavar="PX", help="of the frames (256)")
     add("--tone-map", action="store_true", help="bring HLG and PQ to ordinary range")
@@ -84,16 +90,16 @@ def _add_frames(sources: Commands) -> None:
     add = _add_source(
         sources, "frames", "from folders of frames, or a table of them (VIP's, R3M's, LIV's)"
     )
-    add("--root", type=Path, help="where the folders that a table names lie now")
+    add("--root", type=path_argument, help="where the folders that a table names lie now")
     add("--fps", type=float, default=30.0, help="frames a second to note down (30)")
     _allow_missing(add, "leave out folders that are not there")
 
 
 def _add_ego4d(sources: Commands) -> None:
     add = _add_source(sources, "ego4d", "from Ego4D's narrations")
-    add("--videos", metavar="DIR", help="of the videos, beside ego4d.json (the first there is of "
-        "video_540ss, full_scale, clips, folders of chunks)")  # fmt: skip
-    add("--narrations", type=Path, metavar="FILE", help="(annotations/narration.json)")
+    add("--videos", type=text_argument, metavar="DIR", help="of the videos, beside ego4d.json (the "
+        "first there is of video_540ss, full_scale, clips, folders of chunks)")  # fmt: skip
+    add("--narrations", type=path_argument, metavar="FILE", help="(annotations/narration.json)")
     add("--before-seconds", type=float, default=1.0, help="of a clip before its narration (1)")
     add("--after-seconds", type=float, default=14.0, help="of a clip after its narration (14)")
     add("--rate-hz", type=float, default=10.0, help="frames a second that a clip takes (10)")
@@ -107,7 +113,12 @@ def _add_ego4d(sources: Commands) -> None:
 
 def _add_epic_kitchens(sources: Commands) -> None:
     add = _add_source(sources, "epic_kitchens", "from EPIC-KITCHENS-100's action segments")
-    add("--annotations", type=Path, metavar="DIR", help="folder of EPIC_100_train.csv and so on")
+    add(
+        "--annotations",
+        type=path_argument,
+        metavar="DIR",
+        help="folder of EPIC_100_train.csv and so on",
+    )
     add("--media", default="auto", help="videos, frames, or auto: what there is (auto)")
     add("--rate-hz", type=float, default=10.0, help="frames a second that a clip takes (10)")
     _probe(add, "open every video in place of trusting EPIC_100_video_info.csv")
@@ -117,7 +128,7 @@ def _add_epic_kitchens(sources: Commands) -> None:
 
 def _add_ssv2(sources: Commands) -> None:
     add = _add_source(sources, "ssv2", "from Something-Something-V2's labels")
-    add("--labels", type=Path, metavar="DIR", help="folder of train.json and so on")
+    add("--labels", type=path_argument, metavar="DIR", help="folder of train.json and so on")
     _probe(add, "decode every video, and put decord to the test")
     _allow_missing(add, "leave out videos that are not there")
     _execution(add)
@@ -125,8 +136,8 @@ def _add_ssv2(sources: Commands) -> None:
 
 def _add_source(sources: Commands, name: str, text: str) -> Add:
     parser = sources.add_parser(name, help=text, description=f"Make a manifest {text}.")
-    parser.add_argument("directory", type=Path, metavar="DIR")
-    parser.add_argument("--out", type=Path, required=True, metavar="M.parquet")
+    parser.add_argument("directory", type=path_argument, metavar="DIR")
+    parser.add_argument("--out", type=path_argument, required=True, metavar="M.parquet")
     parser.add_argument(
         "--val-fraction", type=float, default=0.1,
         help="held out, where the data set does not say (0.1)",

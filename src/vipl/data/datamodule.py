@@ -1,6 +1,7 @@
 """Batches of frames from a manifest, for training and for validation."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,15 @@ class VideoDataModule(pl.LightningDataModule):
             pairs_per_clip=pairs_per_clip,
             decode_timeout_s=decode_timeout_s,
             steps_per_epoch=1 if steps_per_epoch is None else steps_per_epoch,
+            decode_short_side=1 if decode_short_side is None else decode_short_side,
         )
+        _check_one_manifest(manifest)
+        if val_clips < 0:
+            raise UserError(f"data.val_clips is {val_clips}, expected 0 (none) or more")
+        if not 0 <= max_failure_rate <= 1:
+            raise UserError(
+                f"data.max_failure_rate is {max_failure_rate}, expected a share, 0 to 1"
+            )
         if num_workers is not None and num_workers < 0:
             raise UserError(f"data.num_workers is {num_workers}, expected 0 or more")
         if val_frames < MIN_FRAMES:
@@ -252,6 +261,20 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _first_batch(self) -> int:
         return 0 if self.trainer is None else self.trainer.fit_loop.total_batch_idx + 1
+
+
+def _check_one_manifest(manifest: str) -> None:
+    """Refuse folders and several files, with the command that makes one manifest."""
+    if Path(manifest).is_dir():
+        raise UserError(
+            f"data.manifest is {manifest!r}, a folder, expected a manifest's file: `vipl manifest "
+            f"build folder {manifest} --out {Path(manifest).name}.parquet` makes one of its videos"
+        )
+    if not Path(manifest).exists() and ("," in manifest or manifest.startswith("[")):
+        raise UserError(
+            f"data.manifest is {manifest!r}, expected one file: build one manifest of all videos, "
+            "as of the folder above theirs"
+        )
 
 
 def _check_positive(**values: float) -> None:

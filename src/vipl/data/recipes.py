@@ -5,12 +5,13 @@ Interpolation is OmegaConf's, so that a root may come from the environment: `${o
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from vipl.config import Config, compose
 from vipl.data.arguments import add_sources
 from vipl.errors import UserError
+from vipl.keys import Keys
 from vipl.names import choose
 
 
@@ -23,16 +24,16 @@ def read_recipe(file: str, overrides: Sequence[str]) -> argparse.Namespace:
     """Return what `vipl manifest build SOURCE …` would have parsed.
 
     Args:
-        file: The recipe.
+        file: The recipe, or the name of one that ships.
         overrides: `option=value`, such as "directory=/data/ego4d".
 
     Raises:
         UserError: If there is no such file, a key is unknown or missing, or a value is none.
     """
-    config = compose([file], overrides)
     parser: argparse.ArgumentParser = _Parser(prog="vipl manifest build")
     sources = parser.add_subparsers()
     add_sources(sources)
+    config = compose([file], overrides, kind="recipe", keys=_keys(sources.choices.values()))
     for key in ("source", "directory", "out"):
         if not config.get(key):
             raise UserError(f"{file} does not name its {key}: add {key}=…")
@@ -43,6 +44,14 @@ def read_recipe(file: str, overrides: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_args([source, *_arguments(config, options)])
     assert args.source == source
     return args
+
+
+def _keys(parsers: Iterable[argparse.ArgumentParser]) -> Keys:
+    """Return the keys of all sources: text but for flags, as on the command line."""
+    types: dict[str, type] = {"source": str}
+    for parser in parsers:
+        types |= {a.dest: bool if a.nargs == 0 else str for a in parser._actions}
+    return Keys({name: hint | None for name, hint in types.items() if name != "help"})
 
 
 def _arguments(config: Config, options: dict[str, argparse.Action]) -> list[str]:

@@ -3,11 +3,12 @@
 import argparse
 import shlex
 
-from vipl.config import Config, compose
+from vipl.config import Config, compose, read_layer
 from vipl.console import Console
 from vipl.errors import UserError
 from vipl.evaluation.config import HELP_COMMAND, make_parser, resolve, to_yaml
 from vipl.evaluation.registry import Listing, describe_suite, list_suites, load_suite
+from vipl.keys import Keys
 
 FLAGS = (
     "suite", "encoder", "protocol", "workers", "launcher", "device", "out", "run_id",
@@ -20,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     if args.list:
         _list(args.suite)
         return
-    config = compose(args.config, args.overrides)
+    config = compose(args.config, args.overrides, kind="eval", keys=_keys(args))
     config.update({key: getattr(args, key) for key in FLAGS if getattr(args, key) is not None})
     if args.help:
         args.parser.print_help()
@@ -32,6 +33,16 @@ def run(args: argparse.Namespace) -> None:
     from vipl.evaluation.runner import evaluate
 
     evaluate(config, command=command_line(args))
+
+
+def _keys(args: argparse.Namespace) -> Keys:
+    """Return the keys of an evaluation, those of the suite among them that it names."""
+    named = [word.partition("=")[2] for word in args.overrides if word.startswith("suite=")]
+    layers = (read_layer(file, "eval") for file in reversed(args.config))
+    name = args.suite or next(
+        iter([*reversed(named), *(layer["suite"] for layer in layers if layer.get("suite"))]), None
+    )
+    return Keys.of(make_parser(load_suite(str(name)).cls if name else None))
 
 
 def _print_keys(config: Config) -> None:

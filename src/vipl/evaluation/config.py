@@ -11,10 +11,11 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
-from vipl.config import Config, explain
+from vipl.config import Config
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import CONTROLS, Evaluator, Grid
 from vipl.evaluation.registry import Suite, load_suite
+from vipl.explain import explain
 from vipl.names import choose
 
 HELP_COMMAND = "vipl eval --suite SUITE --help"
@@ -126,7 +127,7 @@ def resolve(config: Config) -> Settings:
         checked = parser.parse_object({key: _as_list(key, value) for key, value in config.items()})
     except ArgumentError as error:
         help_command = HELP_COMMAND.replace("SUITE", str(config["suite"]))
-        raise UserError(explain(error, parser, help_command=help_command)) from error
+        raise UserError(explain(error, parser, config, help_command=help_command)) from error
     values = _plain(parser, checked)
     options = Options(**{name: values.pop(name) for name in _NAMES})
     if not options.encoder:

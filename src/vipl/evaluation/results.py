@@ -201,6 +201,11 @@ def default_run_id(run: Mapping[str, Any]) -> str:
     return f"{run['encoder']['label']}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def has_results(folder: Path) -> bool:
+    """Whether a run's folder holds a record, or what a cell needs to go on."""
+    return bool(read_records(folder / RECORDS_FILE)[0]) or any((folder / CHECKPOINTS).glob("*"))
+
+
 def claim_run_file(folder: Path, run: Mapping[str, Any]) -> None:
     """Write `run.json`, or check that the one that is there is of the same run.
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vipl.evaluation.progress import Board
 from vipl.evaluation.provenance import describe_run, installed_version
 from vipl.evaluation.results import (
     RECORDS_FILE,
+    RUN_FILE,
     Record,
     RecordsFile,
     checkpoint_path,
@@ -24,12 +26,13 @@ from vipl.evaluation.results import (
     copy_record,
     default_run_id,
     find_elsewhere,
+    has_results,
     record_key,
     video_path,
     write_states,
 )
 from vipl.evaluation.worker import Failed, Finished, Work
-from vipl.files import locked, write_atomically
+from vipl.files import locked, missing_folders, undone, write_atomically
 from vipl.names import choose
 from vipl.signals import terminated_by_exit
 
@@ -61,9 +64,13 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
     folder = Path(settings.options.out) / suite_folder / run_id
     evaluation = _Evaluation(settings, evaluator, encoders, cells, folder)
     refusal = f"another `vipl eval` is writing to {folder}: wait for it, or choose another --run-id"
+    kept, new = partial(has_results, folder), missing_folders(folder)
     with locked(folder, refusal), terminated_by_exit():
-        claim_run_file(folder, {"run_id": run_id, **run})
-        evaluation.run()
+        if not has_results(folder):  # it ended before its first record: there is nothing to lose
+            (folder / RUN_FILE).unlink(missing_ok=True)
+        with undone(folder, new=new, unless=kept):
+            claim_run_file(folder, {"run_id": run_id, **run})
+            evaluation.run()
     evaluation.check()
     return folder
 

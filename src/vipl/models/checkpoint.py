@@ -23,6 +23,7 @@ from vipl.files import write_atomically
 from vipl.models import hub, zoo
 from vipl.models.encoder import Encoder
 from vipl.models.weights import read_weights
+from vipl.paths import expand
 
 CHECKPOINT_KEY = "vipl_encoder"
 """Where a training checkpoint keeps the configuration of its encoder."""
@@ -65,7 +66,7 @@ def load_encoder(
     Raises:
         UserError: If the source is none of these, or does not fit, or weights cannot be had.
     """
-    text = str(source)
+    text = expand(str(source), "the encoder")
     if weights is not None and text not in zoo.entries():
         raise UserError(
             f"weights go with a released encoder, which {text!r} is not: see `vipl encoders`"
@@ -79,10 +80,10 @@ def load_encoder(
     elif text.startswith(hub.PREFIX):
         name, _, revision = text.removeprefix(hub.PREFIX).partition("@")
         encoder = _from_folder(hub.download(name, revision=revision or None))
-    elif Path(source).is_dir():
-        encoder = _from_folder(Path(source))
-    elif Path(source).is_file():
-        encoder = _from_checkpoint(Path(source))
+    elif Path(text).is_dir():
+        encoder = _from_folder(Path(text))
+    elif Path(text).is_file():
+        encoder = _from_checkpoint(Path(text))
     else:
         raise UserError(_no_such_source(text))
     return encoder.to(device).eval().requires_grad_(False)

@@ -8,8 +8,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from vipl.config import Config, compose, explain
+from vipl.config import Config, compose
 from vipl.errors import UserError
+from vipl.explain import explain
+from vipl.keys import Keys
 from vipl.names import choose
 
 
@@ -108,7 +110,7 @@ def read_study(file: str, overrides: Sequence[str] = ()) -> Study:
     """Read the file of a study.
 
     Args:
-        file: YAML.
+        file: YAML, or the name of a study that ships.
         overrides: Such as "setting=full"; they come after the file.
 
     Raises:
@@ -117,7 +119,9 @@ def read_study(file: str, overrides: Sequence[str] = ()) -> Study:
     parser = ArgumentParser(exit_on_error=False, add_help=False, usage=SUPPRESS)
     parser.add_class_arguments(Study, nested_key=None)
     try:
-        config = _with_lists_of_words(compose([file], overrides))
+        config = _with_lists_of_words(
+            compose([file], overrides, kind="study", keys=Keys.of(parser))
+        )
     except UserError as error:
         if unknown := re.search(r"'settings\.(\w+)' not found", str(error)):
             raise UserError(f"{file} has no setting {unknown[1]!r} under settings") from error
@@ -130,7 +134,7 @@ def read_study(file: str, overrides: Sequence[str] = ()) -> Study:
     try:
         values = parser.parse_object(config)
     except ArgumentError as error:
-        message = explain(error, parser, help_command="vipl study --help")
+        message = explain(error, parser, config, help_command="vipl study --help")
         raise UserError(f"{file}: {message}") from error
     study = Study(**vars(parser.instantiate_classes(values)))
     _check(study, file)
