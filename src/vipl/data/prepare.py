@@ -256,10 +256,6 @@ def clip_file(clip_id: str, suffix: str) -> str:
     return f"clips/{digest[:2]}/{readable}-{digest[2:10]}{suffix}"
 
 
-def _write_rate(file: Path, fps_hz: float) -> None:
-    file.write_text(f"{fps_hz!r}\n")
-
-
 def _read_rates(folder: Path) -> dict[str, float]:
     """Return the rates that were found, by the names of the clips' files without suffix."""
     return {file.stem: float(file.read_text()) for file in folder.glob("*.txt")}
@@ -295,7 +291,7 @@ def prepare_job(decoder: DecoderProcess, job: Job, stopped: Callable[[], bool]) 
             written += int(size_bytes)
             if fps_hz != clip.fps / clip.stride:  # first, so that no clip lacks its rate
                 rate = job.rates / f"{file.stem}.txt"
-                write_atomically(rate, partial(_write_rate, fps_hz=fps_hz))
+                write_atomically(rate, partial(Path.write_text, data=repr(fps_hz)))
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished.replace(file)
         except VideoError as error:
