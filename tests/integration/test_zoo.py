@@ -12,7 +12,8 @@ from tests import media, released_files
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.errors import UserError
-from vipl.models.zoo import entries, find, load
+from vipl.models.encoder import Encoder
+from vipl.models.zoo import build, entries, find, load
 from vipl.models.zoo.conformance import conformance
 
 # Those of gigabytes, and those whose smaller sibling, with the same rules, is checked anyway.
@@ -34,6 +35,19 @@ def test_every_encoder_is_what_it_is_said_to_be(name, tmp_path):
     assert results["network"].passed
     assert results["embeddings"].passed
     file.unlink()
+
+
+def test_what_each_release_does_to_images_of_its_networks_own_size(monkeypatch):
+    """Written from the released code, and not from what is declared."""
+    as_they_are = ("vip", "r3m")  # their forward resizes other sizes, or none at all
+    no_border = ("liv", "mvp", "clip", "siglip", "dinov3")  # resized to the size that they have
+    for name, entry in entries().items():
+        monkeypatch.setattr(Encoder, "_measure_output_dim", lambda self: 0)  # of any network
+        encoder = build(dataclasses.replace(entry, network="test_resnet", network_args={}))
+        side = encoder.image_size
+        noise = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8)
+        kept = torch.equal(encoder.preprocess(noise), noise)
+        assert kept == (name.partition("_")[0] in (*as_they_are, *no_border)), name
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 from vipl.errors import UserError
 
 Distance: TypeAlias = Literal["l2", "cosine"]
+OwnSize: TypeAlias = Literal["resized", "kept"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -34,6 +35,8 @@ class Encoder(nn.Module):
             recipe resizes to 256 and crops 224: 0.875.
         keep_aspect: Whether images keep their aspect; else they are squeezed into a square first.
         interpolation: How images are brought to that size, antialiased.
+        own_size: What becomes of images that have the network's input size already: "resized" and
+            cut out of as all others are, or "kept" as they are, as the released VIP and R3M do.
         mean: Of each channel, for images scaled to [0, 1].
         std: Of each channel, for images scaled to [0, 1].
         pretrained: Start from timm's weights (from its hub) and not from random ones.
@@ -65,6 +68,7 @@ class Encoder(nn.Module):
         central_fraction: float = 0.875,
         keep_aspect: bool = True,
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        own_size: OwnSize = "resized",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         pretrained: bool = False,
@@ -81,6 +85,7 @@ class Encoder(nn.Module):
             "central_fraction": central_fraction,
             "keep_aspect": keep_aspect,
             "interpolation": interpolation,
+            "own_size": own_size,
             "mean": list(mean),
             "std": list(std),
             "pretrained": pretrained,
@@ -92,6 +97,7 @@ class Encoder(nn.Module):
         self.central_fraction = central_fraction
         self.keep_aspect = keep_aspect
         self.interpolation = interpolation
+        self.own_size: OwnSize = own_size
         self.distance: Distance = distance
         self.output_scale = output_scale
         self.network = _create_network(
@@ -103,29 +109,46 @@ class Encoder(nn.Module):
         self.register_buffer("std", _channels(std), persistent=False)
         self.output_dim = self._measure_output_dim()
 
-    def preprocess(self, images: Tensor) -> Tensor:
+    def preprocess(self, images: Tensor, *, prepared: bool | None = None) -> Tensor:
         """Bring images of any size to the network's input size: central square, one resample.
 
         The same as torchvision's `Resize` and `CenterCrop`.
 
         Args:
             images: uint8 [N, 3, H, W].
+            prepared: Whether they are what the network takes: True leaves them as they are, False
+                resizes them whatever their size, None does to those of S x S what `own_size` says.
 
         Returns:
             uint8 [N, 3, S, S].
+
+        Raises:
+            ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
         """
         _check_images(images)
         size = self.image_size
         height, width = images.shape[2:]
-        if (height, width) == (size, size) and self.central_fraction == 1:
+        own = (height, width) == (size, size)
+        if prepared and not own:
+            raise ValueError(
+                f"images are {height} x {width} pixels, and prepared ones have {size} x {size}: "
+                "leave out prepared=True, and they are resized"
+            )
+        kept = self.own_size == "kept" if prepared is None else prepared
+        if own and (kept or self.central_fraction == 1):
             return images
-        scaled_side = round(size / self.central_fraction)
+        scaled_side = self.scaled_side
         short = min(height, width) if self.keep_aspect else 0
         scaled = [int(side * scaled_side / (short or side)) for side in (height, width)]
         mode = InterpolationMode(self.interpolation)
         resized = transforms.resize(images, scaled, interpolation=mode, antialias=True)
         cropped: Tensor = transforms.center_crop(resized, [size, size])
         return cropped
+
+    @property
+    def scaled_side(self) -> int:
+        """Pixels of the short side that images are brought to before S x S are cut out."""
+        return round(self.image_size / self.central_fraction)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images that already have the network's input size.
@@ -156,18 +179,21 @@ class Encoder(nn.Module):
             ) from error
 
     @torch.inference_mode()
-    def embed(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    def embed(
+        self, images: Tensor, *, batch_size: int = 64, prepared: bool | None = None
+    ) -> Tensor:
         """Embed images of any size, in evaluation mode and without gradients.
 
         Args:
             images: uint8 [N, 3, H, W], on any device.
             batch_size: Images that go through the network at once.
+            prepared: As for `preprocess`: True where they have been resized and cropped.
 
         Returns:
             float32 [N, D], N >= 1, on the encoder's device.
 
         Raises:
-            ValueError: If the images are not uint8 [N, 3, H, W].
+            ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
             TypeError: If they are no tensor.
         """
         _check_images(images)
@@ -175,7 +201,7 @@ class Encoder(nn.Module):
         self.eval()
         try:
             parts = [
-                self(self.preprocess(part.to(self.mean.device))).float()
+                self(self.preprocess(part.to(self.mean.device), prepared=prepared)).float()
                 for part in torch.split(images, batch_size)
             ]
         finally:

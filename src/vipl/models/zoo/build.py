@@ -27,6 +27,7 @@ def build(entry: Entry) -> Encoder:
         central_fraction=entry.image_size / entry.resize,
         keep_aspect=entry.keep_aspect,
         interpolation=entry.interpolation,
+        own_size=entry.own_size,
         mean=mean,
         std=std,
         distance=entry.distance,

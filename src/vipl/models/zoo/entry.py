@@ -74,6 +74,8 @@ class Entry:
         resize: Short side that images are brought to before the centre is cut out, in pixels.
         keep_aspect: Whether images keep their aspect; else they are squeezed into a square.
         interpolation: How they are brought to that size, antialiased.
+        own_size: What its release does to images of `image_size` x `image_size`: they are
+            "resized" and cut out of like all others, or "kept" as they are.
         normalise: A key of `NORMALISATIONS`.
         distance: Of embeddings, as its authors use it.
     """
@@ -88,6 +90,7 @@ class Entry:
     resize: int = 256
     keep_aspect: bool = True
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    own_size: Literal["resized", "kept"] = "resized"
     normalise: Normalisation = "imagenet"
     distance: Literal["l2", "cosine"] = "l2"
 
@@ -96,7 +99,8 @@ class Entry:
         """How images come in, in words."""
         shape = "short side" if self.keep_aspect else "square"
         crop = f", centre {self.image_size}" if self.resize != self.image_size else ""
-        return f"{shape} {self.resize} {self.interpolation}{crop}, {self.normalise}"
+        kept = f" ({self.image_size} as it is)" if self.own_size == "kept" else ""
+        return f"{shape} {self.resize} {self.interpolation}{crop}{kept}, {self.normalise}"
 
 
 def entries() -> dict[str, Entry]:
