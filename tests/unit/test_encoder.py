@@ -56,7 +56,7 @@ def test_any_size_is_brought_to_the_networks(encoder, height, width):
 
 @pytest.mark.parametrize("own_size", ["resized", "kept"])
 def test_images_of_the_networks_own_size(encoder, own_size, tmp_path):
-    """The released VIP and R3M embed them as they are; an encoder trained here says what it does."""
+    """The released VIP and R3M embed them as they are; those trained here say what they do."""
     kept = Encoder(**SMALL, own_size=own_size).eval()
     kept.network.load_state_dict(encoder.network.state_dict())
     kept = load_encoder(save_encoder(kept, tmp_path / "e"))

@@ -2,9 +2,10 @@
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import yaml
@@ -14,6 +15,8 @@ from vipl.errors import UserError
 from vipl.names import choose
 
 Normalisation = Literal["imagenet", "clip", "half"]
+
+_NAME = re.compile(r"\w[\w.-]*")
 
 VARIABLE = "VIPL_ENCODERS"
 """Environment variable that names a file of a user's own encoders."""
@@ -57,6 +60,9 @@ class Weights:
     def __post_init__(self) -> None:
         if (self.package is None) != (self.file is None):
             raise ValueError("package and file go together")
+        parts = PurePath(self.file or "").parts
+        if ".." in parts or PurePath(self.file or "").is_absolute():
+            raise ValueError(f"file is {self.file!r}, expected a path inside its package")
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,11 @@ def _read(path: Path) -> dict[str, Entry]:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds no encoders: expected NAME: {{network: …}}")
+    for name in map(str, content):
+        if not _NAME.fullmatch(name):  # it is a folder of the cache, and `hf:…` names others
+            raise UserError(
+                f"{path}: {name!r} is no name of an encoder: expected letters, digits, _, . and -"
+            )
     return {str(name): _parse(f"{path}: {name}", fields) for name, fields in content.items()}
 
 
