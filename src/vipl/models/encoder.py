@@ -3,20 +3,20 @@
 Shapes: N images of H x W pixels, S the network's input side, D the embedding size.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, final
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+from vipl.models.network import create_network, first_line
 
 Distance: TypeAlias = Literal["l2", "cosine"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 OwnSize: TypeAlias = Literal["resized", "kept"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         image_size: int = 224,
         central_fraction: float = 0.875,
         keep_aspect: bool = True,
-        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        interpolation: Interpolation = "bilinear",
         own_size: OwnSize = "resized",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
@@ -100,10 +100,12 @@ class Encoder(nn.Module):
         self.own_size: OwnSize = own_size
         self.distance: Distance = distance
         self.output_scale = output_scale
-        self.network = _create_network(
+        self.network = create_network(
             backbone,
-            image_size,
-            {**(network_args or {}), "num_classes": output_dim, "pretrained": pretrained},
+            image_size=image_size,
+            output_dim=output_dim,
+            pretrained=pretrained,
+            arguments=network_args or {},
         )
         self.register_buffer("mean", _channels(mean), persistent=False)
         self.register_buffer("std", _channels(std), persistent=False)
@@ -172,10 +174,10 @@ class Encoder(nn.Module):
         blank = torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8)
         try:
             return self.embed(blank).shape[1]
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError, ValueError) as error:
             raise UserError(
                 f"{self.config['backbone']} does not take images of {self.image_size} px "
-                f"({_first_line(error)}): choose another image_size"
+                f"({first_line(error)}): choose another image_size"
             ) from error
 
     @torch.inference_mode()
@@ -207,32 +209,6 @@ class Encoder(nn.Module):
         finally:
             self.train(training)
         return torch.cat(parts)
-
-
-def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) -> nn.Module:
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "see `timm.list_models()`"
-        raise UserError(f"timm has no model {name!r}: {hint}")
-    pretrained_cfg = timm.get_pretrained_cfg(name)
-    # Vision transformers tie their position embeddings to one input size.
-    sized = pretrained_cfg is not None and pretrained_cfg.fixed_input_size
-    extra: dict[str, Any] = {"img_size": image_size} if sized else {}
-    try:
-        network: nn.Module = timm.create_model(name, **{**extra, **arguments})
-    except TypeError as error:
-        raise UserError(
-            f"{name} does not take its network_args ({_first_line(error)}): if they are another "
-            "network's, network_args=null leaves them out"
-        ) from error
-    except (OSError, RuntimeError) as error:
-        if not arguments["pretrained"]:
-            raise
-        raise UserError(
-            f"the weights of {name!r} cannot be had from timm's hub ({_first_line(error)}): "
-            "go on without them by pretrained=false"
-        ) from error
-    return network.to(memory_format=torch.channels_last)
 
 
 def _check_sizes(
@@ -275,7 +251,3 @@ def _check_images(images: object) -> None:
 
 def _channels(values: tuple[float, float, float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
