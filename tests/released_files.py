@@ -107,5 +107,5 @@ _WRITERS = {
     "imagenet": _imagenet,
     "efficientnet": _efficientnet,
     "mocov3": _mocov3,
-    **dict.fromkeys(("dino", "dinov2", "dinov3", "mae", "clip", "siglip"), _timm),
+    **dict.fromkeys(("dino", "dinov2", "dinov3", "mae", "clip", "siglip", "siglip2"), _timm),
 }

@@ -19,6 +19,7 @@ from vipl.models.zoo.conformance import conformance
 # Those of gigabytes, and those whose smaller sibling, with the same rules, is checked anyway.
 LARGE = [name for name in entries() if "vitl" in name]
 LARGE += ["mvp_vitb16", "mocov3_vitb16", "dino_vitb16", "dinov2_vitb14", "dinov3_vitb16"]
+LARGE += ["dinov2_vitb14_reg", "siglip_vitb16"]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,14 @@ def test_every_encoder_is_what_it_is_said_to_be(name, tmp_path):
 def test_what_each_release_does_to_images_of_its_networks_own_size(monkeypatch):
     """Written from the released code, and not from what is declared."""
     as_they_are = ("vip", "r3m")  # their forward resizes other sizes, or none at all
-    no_border = ("liv", "mvp", "clip", "siglip", "dinov3")  # resized to the size that they have
+    no_border = (
+        "liv",
+        "mvp",
+        "clip",
+        "siglip",
+        "siglip2",
+        "dinov3",
+    )  # resized to the size that they have
     for name, entry in entries().items():
         monkeypatch.setattr(Encoder, "_measure_output_dim", lambda self: 0)  # of any network
         encoder = build(dataclasses.replace(entry, network="test_resnet", network_args={}))
