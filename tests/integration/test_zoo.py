@@ -13,13 +13,15 @@ from vipl import load_encoder
 from vipl.cli import main
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
+from vipl.models.vjepa import checkpoint_filter_fn
 from vipl.models.zoo import build, entries, find, load
 from vipl.models.zoo.conformance import conformance
+from vipl.models.zoo.references import reference
 
 # Those of gigabytes, and those whose smaller sibling, with the same rules, is checked anyway.
 LARGE = [name for name in entries() if "vitl" in name]
 LARGE += ["mvp_vitb16", "mocov3_vitb16", "dino_vitb16", "dinov2_vitb14", "dinov3_vitb16"]
-LARGE += ["dinov2_vitb14_reg", "siglip_vitb16"]
+LARGE += ["dinov2_vitb14_reg", "siglip_vitb16", "vjepa2_1_vitb16"]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,23 @@ def test_what_each_release_does_to_images_of_its_networks_own_size(monkeypatch):
 def r3m(tmp_path_factory):
     """A file in the layout of R3M's ResNet-18."""
     return released_files.write("r3m_resnet18", find("r3m_resnet18"), tmp_path_factory.mktemp("w"))
+
+
+def test_the_images_path_of_a_video_network_in_small(tmp_path):
+    """V-JEPA 2.1 is slow; two layers at two sizes tell its rotation and its names."""
+    arguments = {"embed_dim": 128, "depth": 2, "num_heads": 2}
+    entry = dataclasses.replace(
+        find("vjepa2_1_vitb16"), image_size=80, resize=96, network_args=arguments
+    )
+    file = released_files.write("vjepa2_1_vitb16", entry, tmp_path)
+    results = list(conformance("vjepa2_1_vitb16", entry, file))
+    assert [result for result in results if result.passed is False] == []
+    assert "2 layers, 2 heads, 16 pixels a patch" in results[1].detail
+    network, second = build(entry).network.eval(), reference(entry).eval()
+    state = second.state_dict()
+    network.load_state_dict(checkpoint_filter_fn(state, network))
+    noise = torch.randn(1, 3, 48, 160)  # another scale down than across
+    torch.testing.assert_close(network(noise), second(noise), rtol=1e-4, atol=1e-5)
 
 
 def test_a_wrong_number_of_heads_does_not_pass(tmp_path):

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from vipl.errors import UserError
+from vipl.models import vjepa  # noqa: F401 - timm knows its networks from here on
 
 _NAME = re.compile(r"\w+(\.[\w-]+)*")
 

@@ -125,7 +125,7 @@ def _shape(network: nn.Module) -> dict[str, int]:
     return {
         "layers": len(any_network.blocks),
         "heads": getattr(attention, "num_heads", None) or attention.heads,
-        "pixels a patch": any_network.patch_embed.proj.kernel_size[0],
+        "pixels a patch": any_network.patch_embed.proj.kernel_size[-1],
     }
 
 

@@ -17,6 +17,7 @@ from vipl.models.zoo.entry import Entry
 from vipl.models.zoo.references.clip_resnet import ClipResNet
 from vipl.models.zoo.references.efficientnet_lite import EfficientNetLite0
 from vipl.models.zoo.references.vision_transformer import VisionTransformer
+from vipl.models.zoo.references.vjepa import VJepa
 
 
 def reference(entry: Entry) -> nn.Module:
@@ -56,6 +57,14 @@ def _vit(width: int, depth: int, heads: int, **options: Any) -> Callable[[Entry]
     return make
 
 
+def _vjepa(width: int, depth: int, heads: int) -> Callable[[Entry], nn.Module]:
+    return lambda entry: VJepa(
+        entry.network_args.get("embed_dim", width),
+        entry.network_args.get("depth", depth),
+        entry.network_args.get("num_heads", heads),
+    )
+
+
 _CLIP: dict[str, Any] = {"epsilon": 1e-5, "activation": _quick_gelu, "norm_first": True}
 _DINOV2: dict[str, Any] = {"patch": 14, "scaled": "modules", "file_size": 518}
 _DINOV3: dict[str, Any] = {"epsilon": 1e-5, "scaled": "parameters", "registers": 4, "rotary": True}
@@ -78,6 +87,8 @@ _MAKERS: dict[str, Callable[[Entry], nn.Module]] = {
     "vit_base_patch14_dinov2": _vit(768, 12, 12, **_DINOV2),
     "vit_small_patch14_reg4_dinov2": _vit(384, 12, 6, registers=4, **_DINOV2),
     "vit_base_patch14_reg4_dinov2": _vit(768, 12, 12, registers=4, **_DINOV2),
+    "vit_base_patch16_vjepa2_1": _vjepa(768, 12, 12),
+    "vit_large_patch16_vjepa2_1": _vjepa(1024, 24, 16),
     "vit_small_patch16_dinov3": _vit(384, 12, 6, **_DINOV3),
     "vit_base_patch16_dinov3": _vit(768, 12, 12, **_DINOV3),
 }
