@@ -69,6 +69,10 @@ ENCODERS = {
         "keep_aspect": False,
         "output_dim": 0,
     },
+    "vjepa": {
+        "name": "vit_base_patch16_vjepa2_1",
+        "network_args": {"embed_dim": 64, "depth": 1, "num_heads": 1},
+    },
 }
 
 

@@ -43,7 +43,7 @@ class ImagePath(nn.Module):
         """Return [N, D] of float32 [N, 3, H, W], D the head's size or C."""
         patches = self.patch_embed(images)
         rotation = _rotation(patches, self.features)
-        tokens = patches.flatten(2).mT + self.img_mod_embed
+        tokens = patches.flatten(2).transpose(1, 2) + self.img_mod_embed
         for block in self.blocks:
             tokens = block(tokens, rotation)
         embedding: Tensor = self.head(self.norm(tokens).mean(1))
@@ -108,12 +108,13 @@ class Attention(nn.Module):
 def _rotation(patches: Tensor, features: int) -> tuple[Tensor, Tensor]:
     """Return cosines and sines [T, F]: a third each for time, row and column, in pairs of features.
 
-    An image is at time 0, and what is left over of the features is not turned either.
+    An image is at time 0, and what is left over of the features is not turned either. Sines have
+    the sign that the other feature of a pair is added with.
     """
-    rows, columns = patches.shape[2:]
+    rows, columns = (int(side) for side in patches.shape[2:])  # plain numbers, also in a graph
     third = 2 * (features // 3 // 2)
     steps = torch.arange(third // 2, device=patches.device, dtype=torch.float32)
-    speeds = (10_000 ** (-2 * steps / third)).repeat_interleave(2)
+    speeds = (10_000 ** (-2 * steps / third))[:, None].expand(-1, 2).flatten()
     down, across = (
         torch.arange(side, device=patches.device) * ((_TRAINED_SIDE - 1) / max(side - 1, 1))
         for side in (rows, columns)
@@ -125,14 +126,15 @@ def _rotation(patches: Tensor, features: int) -> tuple[Tensor, Tensor]:
         torch.zeros(rows, columns, features - 3 * third, device=patches.device),
     ]
     turned = torch.cat(angles, dim=-1).flatten(0, 1)
-    return turned.cos().to(patches.dtype), turned.sin().to(patches.dtype)
+    signs = torch.tensor([-1.0, 1.0], device=patches.device).repeat(features // 2)
+    return turned.cos().to(patches.dtype), (signs * turned.sin()).to(patches.dtype)
 
 
 def _turn(vectors: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn pairs of neighbouring features of [N, heads, T, F]."""
-    first, second = vectors.reshape(*vectors.shape[:-1], -1, 2).unbind(-1)
-    quarter = torch.stack([-second, first], dim=-1).flatten(-2)
-    return vectors * rotation[0] + quarter * rotation[1]
+    cosines, sines = rotation
+    others = torch.arange(cosines.shape[-1], device=vectors.device).view(-1, 2).flip(1).flatten()
+    return vectors * cosines + vectors[..., others] * sines
 
 
 def checkpoint_filter_fn(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
