@@ -22,11 +22,12 @@ from vipl.models.zoo.references import reference
 LARGE = [name for name in entries() if "vitl" in name]
 LARGE += ["mvp_vitb16", "mocov3_vitb16", "dino_vitb16", "dinov2_vitb14", "dinov3_vitb16"]
 LARGE += ["dinov2_vitb14_reg", "siglip_vitb16", "vjepa2_1_vitb16"]
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in entries()],
+    [pytest.param(name, marks=SLOW if name in LARGE else []) for name in entries()],
 )
 def test_every_encoder_is_what_it_is_said_to_be(name, tmp_path):
     """With weights in the layout and size of the released file."""
