@@ -78,6 +78,22 @@ def _mocov3(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
     return _save(content, path, ".pth.tar")
 
 
+def _vjepa(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
+    width = state["img_mod_embed"].shape[-1]
+    video = {
+        "patch_embed.proj.weight": torch.zeros(width, 3, 2, 16, 16),
+        "patch_embed.proj.bias": torch.zeros(width),
+        "video_mod_embed": torch.zeros(1, 1, width),
+        **{f"norms_block.{number}.weight": torch.zeros(width) for number in range(3)},
+    }
+    own = {
+        name.replace("patch_embed.", "patch_embed_img.").replace("norm.", "norms_block.3."): value
+        for name, value in state.items()
+    }
+    content = _under("module.backbone.", {**own, **video})
+    return _save({"ema_encoder": content, "predictor": {}, "epoch": 1}, path, ".pt")
+
+
 def _timm(entry: Entry, state: dict[str, Tensor], path: Path) -> Path:
     """Write as timm's hub holds it: timm's names, in safetensors."""
     if entry.network.startswith("resnet50_clip"):
@@ -107,5 +123,6 @@ _WRITERS = {
     "imagenet": _imagenet,
     "efficientnet": _efficientnet,
     "mocov3": _mocov3,
-    **dict.fromkeys(("dino", "dinov2", "dinov3", "mae", "clip", "siglip"), _timm),
+    "vjepa2": _vjepa,
+    **dict.fromkeys(("dino", "dinov2", "dinov3", "mae", "clip", "siglip", "siglip2"), _timm),
 }

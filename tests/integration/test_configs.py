@@ -1,5 +1,6 @@
 """Every configuration that ships is read by the parser that reads it for users."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def test_the_released_recipe():
     assert model.lr_scheduler is None
     assert (data.tuples, data.batch_size, tuple(data.crop_scale)) == ("paper", 32, (0.2, 1.0))
     assert config.trainer.max_steps == 2_000_000
+
+
+def test_what_becomes_of_others_images_is_no_part_of_a_runs_recipe():
+    """So a run goes on that began before its configuration said it."""
+    config = compose([FIT / "ego4d_resnet50.yaml"], ["data.manifest=m"])
+    now = FitCLI(config).config.as_dict()
+    before = copy.deepcopy(now)
+    assert before["model"]["encoder"].pop("own_size") == "kept"
+    assert differences(recipe_of(before, "hash"), recipe_of(now, "hash")) == []
 
 
 def test_the_cluster_has_the_same_recipe():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vipl import load_encoder
+from vipl.errors import UserError
 from vipl.models.zoo import entries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text()
@@ -33,6 +34,22 @@ def test_an_encoder_of_ones_own(tmp_path, monkeypatch):
     encoder = load_encoder("random:my_vits16")
     assert encoder.distance == "cosine"
     assert encoder.network.blocks[0].attn.num_heads == 12
+
+
+def test_a_checkpoint_of_anothers(tmp_path, monkeypatch):
+    """One that says nothing of its network, such as a MoCo's."""
+    entry = blocks("yaml")[1].replace("resnet50", "resnet10t")
+    (tmp_path / "own.yaml").write_text(entry)
+    monkeypatch.setenv("VIPL_ENCODERS", str(tmp_path / "own.yaml"))
+    network = load_encoder("random:my_moco").network
+    state = {f"module.encoder_q.{name}": value for name, value in network.state_dict().items()}
+    state |= {"module.encoder_q.fc.weight": torch.zeros(8, 2), "module.queue": torch.zeros(8, 2)}
+    state |= {"module.encoder_k.conv1.weight": torch.zeros(1)}
+    torch.save({"state_dict": state}, tmp_path / "moco.pth")
+    with pytest.raises(UserError, match=r"a file that VIPL_ENCODERS names, see docs/encoders\.md"):
+        load_encoder(tmp_path / "moco.pth")
+    loaded = load_encoder("my_moco", weights=tmp_path / "moco.pth")
+    assert torch.equal(loaded.network.conv1[0].weight, network.conv1[0].weight)
 
 
 @pytest.mark.usefixtures("opengl")

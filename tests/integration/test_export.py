@@ -65,8 +65,13 @@ ENCODERS = {
     "vit": {
         "name": "vit_tiny_patch16_224",
         "interpolation": "bicubic",
+        "own_size": "kept",
         "keep_aspect": False,
         "output_dim": 0,
+    },
+    "vjepa": {
+        "name": "vit_base_patch16_vjepa2_1",
+        "network_args": {"embed_dim": 64, "depth": 1, "num_heads": 1},
     },
 }
 
@@ -80,6 +85,9 @@ def test_images_of_any_size_and_number(tmp_path, form, settings):
     run = runner(form, file)
     for batch in (images(1, 480, 641), images(4, 65, 64), images(2, 31, 200), images(3, 64, 64)):
         assert apart(run(batch), encoder.embed(batch)) < 1e-5
+    own = images(2, 64, 64)
+    kept = settings.get("own_size") == "kept"
+    assert (apart(run(own), encoder.embed(own, prepared=True)) < 1e-5) == kept
     assert list(file.parent.iterdir()) == [file]
 
 
@@ -90,19 +98,24 @@ def test_without_preprocessing(tmp_path, form):
     run = runner(form, tmp_path / "it")
     for number in (1, 5):
         batch = images(number, 64, 64)
-        assert apart(run(batch), encoder(batch)) < 1e-5
+        assert apart(run(batch), encoder.embed(batch, prepared=True)) < 1e-5
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("keep_aspect", [True, False])
-@pytest.mark.parametrize("central_fraction", [0.875, 1.0])
-def test_the_preprocessing_is_the_same_bit_by_bit(interpolation, keep_aspect, central_fraction):
+@pytest.mark.parametrize(
+    ("central_fraction", "own_size"), [(0.875, "resized"), (0.875, "kept"), (1.0, "resized")]
+)
+def test_the_preprocessing_is_the_same_bit_by_bit(
+    interpolation, keep_aspect, central_fraction, own_size
+):
     encoder = Encoder(
         "test_resnet",
         image_size=96,
         interpolation=interpolation,
         keep_aspect=keep_aspect,
         central_fraction=central_fraction,
+        own_size=own_size,
     )
     for height, width in (*SIZES, (96, 96), (110, 110), (1, 1), (3, 500)):
         batch = images(2, height, width)
@@ -173,12 +186,22 @@ def test_the_released_code_embeds_the_same(tmp_path, output_scale):
 
 def test_a_released_file_is_one_that_vipl_loads(tmp_path, capsys):
     file = tmp_path / "model.pt"
-    save_encoder(make("resnet50", output_dim=1024, image_size=224), tmp_path / "own")
-    assert main(["export", str(tmp_path / "own"), "--to", "released", "--out", str(file)]) == 0
-    assert re.search(r"differ by at most \d\.\de-\d\d of", capsys.readouterr().out)
-    batch = images(1, 250, 350)
-    got = load_encoder("vip_resnet50", weights=file).embed(batch)
-    assert torch.equal(got, load_encoder(tmp_path / "own").embed(batch))
+    own = make("resnet50", output_dim=1024, image_size=224, own_size="kept")
+    export_it = ["export", str(save_encoder(own, tmp_path / "own")), "--to", "released", "--out"]
+    assert main([*export_it, str(file)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"differ by at most \d\.\de-\d\d of", said)
+    assert "224 x 224" not in said
+    loaded = load_encoder("vip_resnet50", weights=file)
+    for batch in (images(1, 250, 350), images(1, 224, 224)):
+        assert torch.equal(loaded.embed(batch), own.embed(batch))
+
+
+def test_the_released_code_does_otherwise_with_images_of_its_own_size(tmp_path, capsys):
+    folder = save_encoder(make("resnet18", image_size=224), tmp_path / "own")
+    out = str(tmp_path / "model.pt")
+    assert main(["export", str(folder), "--to", "released", "--out", out]) == 0
+    assert "code embeds images of exactly 224 x 224 pixels as they are" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

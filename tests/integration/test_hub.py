@@ -160,6 +160,8 @@ def test_refusals_say_what_to_do(hub, folder, tmp_path, monkeypatch, capsys):
         assert main(arguments) == 2
         assert "(status 401): look at the name; " in (said := _one_line(capsys))
         assert "log in by `hf auth login`, or set HF_TOKEN" in said
+    assert main([*pull, "--revision", "../../x"]) == 2
+    assert "'../../x' is no revision: name a branch, a tag or a commit" in _one_line(capsys)
     assert main(["pull", "tiny", "--out", str(tmp_path / "pulled")]) == 2
     assert "'tiny' names no repository of a hub: expected OWNER/NAME" in _one_line(capsys)
 

@@ -42,7 +42,10 @@ def test_every_variant_has_its_records_and_videos(evaluation):
         assert ("distance" in record["traces"]) == (record["variant"] != "oracle")
         assert all(len(trace) == 3 for trace in record["traces"].values())
         assert (folder / record["video"]).stat().st_size > 500
-    assert "light_on" in (folder / "report.html").read_text()
+    said = json.loads((folder / "run.json").read_text())["pictures"]
+    assert said.startswith("64 px, resized to ")
+    assert "light_on" in (report := (folder / "report.html").read_text())
+    assert said in report
     goals = {(r["variant"], r["task"]): r["info"]["goal"] for r in records}
     assert goals["main", "light_on"] == "light_on/start_03"  # held out
     assert not goals["random_goal", "light_on"].startswith("light_on")

@@ -12,17 +12,22 @@ from tests import media, released_files
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.errors import UserError
-from vipl.models.zoo import entries, find, load
+from vipl.models.encoder import Encoder
+from vipl.models.vjepa import checkpoint_filter_fn
+from vipl.models.zoo import build, entries, find, load
 from vipl.models.zoo.conformance import conformance
+from vipl.models.zoo.references import reference
 
 # Those of gigabytes, and those whose smaller sibling, with the same rules, is checked anyway.
 LARGE = [name for name in entries() if "vitl" in name]
 LARGE += ["mvp_vitb16", "mocov3_vitb16", "dino_vitb16", "dinov2_vitb14", "dinov3_vitb16"]
+LARGE += ["dinov2_vitb14_reg", "siglip_vitb16", "vjepa2_1_vitb16"]
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in entries()],
+    [pytest.param(name, marks=SLOW if name in LARGE else []) for name in entries()],
 )
 def test_every_encoder_is_what_it_is_said_to_be(name, tmp_path):
     """With weights in the layout and size of the released file."""
@@ -36,10 +41,47 @@ def test_every_encoder_is_what_it_is_said_to_be(name, tmp_path):
     file.unlink()
 
 
+def test_what_each_release_does_to_images_of_its_networks_own_size(monkeypatch):
+    """Written from the released code, and not from what is declared."""
+    as_they_are = ("vip", "r3m")  # their forward resizes other sizes, or none at all
+    no_border = (
+        "liv",
+        "mvp",
+        "clip",
+        "siglip",
+        "siglip2",
+        "dinov3",
+    )  # resized to the size that they have
+    for name, entry in entries().items():
+        monkeypatch.setattr(Encoder, "_measure_output_dim", lambda self: 0)  # of any network
+        encoder = build(dataclasses.replace(entry, network="test_resnet", network_args={}))
+        side = encoder.image_size
+        noise = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8)
+        kept = torch.equal(encoder.preprocess(noise), noise)
+        assert kept == (name.partition("_")[0] in (*as_they_are, *no_border)), name
+
+
 @pytest.fixture(scope="module")
 def r3m(tmp_path_factory):
     """A file in the layout of R3M's ResNet-18."""
     return released_files.write("r3m_resnet18", find("r3m_resnet18"), tmp_path_factory.mktemp("w"))
+
+
+def test_the_images_path_of_a_video_network_in_small(tmp_path):
+    """V-JEPA 2.1 is slow; two layers at two sizes tell its rotation and its names."""
+    arguments = {"embed_dim": 128, "depth": 2, "num_heads": 2}
+    entry = dataclasses.replace(
+        find("vjepa2_1_vitb16"), image_size=80, resize=96, network_args=arguments
+    )
+    file = released_files.write("vjepa2_1_vitb16", entry, tmp_path)
+    results = list(conformance("vjepa2_1_vitb16", entry, file))
+    assert [result for result in results if result.passed is False] == []
+    assert "2 layers, 2 heads, 16 pixels a patch" in results[1].detail
+    network, second = build(entry).network.eval(), reference(entry).eval()
+    state = second.state_dict()
+    network.load_state_dict(checkpoint_filter_fn(state, network))
+    noise = torch.randn(1, 3, 48, 160)  # another scale down than across
+    torch.testing.assert_close(network(noise), second(noise), rtol=1e-4, atol=1e-5)
 
 
 def test_a_wrong_number_of_heads_does_not_pass(tmp_path):
@@ -105,7 +147,7 @@ def test_a_file_by_name_gives_an_encoder(r3m, tmp_path):
         load_encoder("r3m_resnet18", weights=tmp_path / "nowhere.pt")
     with pytest.raises(UserError, match="weights go with a released encoder"):
         load_encoder("timm:resnet18", weights=r3m)
-    with pytest.raises(UserError, match=r"go with its name: load_encoder\(NAME, weights=FILE\)"):
+    with pytest.raises(UserError, match=r"load_encoder\(NAME, weights=FILE\), and .*VIPL_ENCODERS"):
         load_encoder(r3m)
 
 

@@ -13,6 +13,7 @@ from vipl import load_encoder, save_encoder
 from vipl.errors import UserError
 from vipl.models import Encoder
 from vipl.models.checkpoint import start_from
+from vipl.models.identity import configuration_sha256, encoder_sha256
 from vipl.rewards import as_images
 
 SMALL = {"backbone": "mobilenetv3_small_050", "output_dim": 16, "image_size": 64}
@@ -51,6 +52,45 @@ def test_embeddings_are_those_of_timm_with_the_declared_preprocessing(encoder):
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (31, 200), (240, 180), (256, 256)])
 def test_any_size_is_brought_to_the_networks(encoder, height, width):
     assert encoder.preprocess(images(2, height, width)).shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("own_size", ["resized", "kept"])
+def test_images_of_the_networks_own_size(encoder, own_size, tmp_path):
+    """The released VIP and R3M embed them as they are; those trained here say what they do."""
+    kept = Encoder(**SMALL, own_size=own_size).eval()
+    kept.network.load_state_dict(encoder.network.state_dict())
+    kept = load_encoder(save_encoder(kept, tmp_path / "e"))
+    own, almost = images(2, 64, 64), images(2, 64, 65)
+    cut_out = v2.Compose([v2.Resize(73, antialias=True), v2.CenterCrop(64)])
+    with torch.inference_mode():
+        as_it_is, resized = encoder(own), encoder(cut_out(own))
+        expected = {True: as_it_is, False: resized, None: as_it_is}
+        if own_size == "resized":
+            expected[None] = resized
+        for prepared, embeddings in expected.items():
+            torch.testing.assert_close(kept.embed(own, prepared=prepared), embeddings)
+        torch.testing.assert_close(kept.embed(almost), encoder(cut_out(almost)))
+    assert not torch.allclose(as_it_is, resized, rtol=0.01)
+    assert json.loads((tmp_path / "e" / "config.json").read_text())["own_size"] == own_size
+
+
+def test_prepared_images_have_the_networks_size(encoder):
+    with pytest.raises(ValueError, match="are 64 x 65 pixels, and prepared ones have 64 x 64: "):
+        encoder.embed(images(2, 64, 65), prepared=True)
+
+
+def test_an_encoder_of_before_is_what_it_was(encoder, tmp_path):
+    """Its configuration does not say what becomes of images of its own size: they are resized."""
+    file = save_encoder(encoder, tmp_path / "e") / "config.json"
+    config = json.loads(file.read_text())
+    assert config.pop("own_size") == "resized"
+    file.write_text(json.dumps(config))
+    before = load_encoder(tmp_path / "e")
+    assert torch.equal(before.embed(images(1, 64, 64)), encoder.embed(images(1, 64, 64)))
+    told = {name: value for name, value in encoder.config.items() if name != "own_size"}
+    state = encoder.state_dict()
+    assert encoder_sha256(before) == encoder_sha256(encoder) == configuration_sha256(told, state)
+    assert encoder_sha256(before) != configuration_sha256({**told, "own_size": "kept"}, state)
 
 
 def test_the_batch_does_not_matter_and_the_mode_is_kept(encoder):

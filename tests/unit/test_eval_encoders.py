@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from tests.lines import Lines
 
 from vipl.errors import UserError
 from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder, read_encoders
 from vipl.evaluation.evaluator import Cell
+from vipl.evaluation.provenance import pictures_of
 from vipl.models import Encoder, save_encoder
 
 
@@ -62,6 +64,21 @@ def test_controls_are_the_same_whichever_encoder_is_under_test(tiny, tmp_path):
     untrained = read_encoder("random:resnet10t")
     assert untrained.identity("main") == untrained.identity("random_goal")
     assert untrained.identity("main") != spec.identity("random")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "32 px, resized to 37, the central 32 cut out"),
+        ({"own_size": "kept"}, "32 px, embedded as they are"),
+        ({"central_fraction": 1}, "32 px, embedded as they are"),
+        ({"image_size": 64, "own_size": "kept"}, "32 px, resized to 73, the central 64 cut out"),
+    ],
+)
+def test_a_record_says_what_becomes_of_the_pictures(tiny, changes, said):
+    config = {**read_encoder(str(tiny)).config, **changes}
+    assert pictures_of(Lines(image_size=32), config) == {"pictures": said}
+    assert pictures_of(Lines(image_size=32), {}) == {}  # the oracle's, or those of many
 
 
 def test_untrained_networks_follow_the_seed_and_leave_torchs_generator_alone(tiny):

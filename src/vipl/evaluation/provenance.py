@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -66,6 +66,7 @@ def describe_run(
         "inputs": dict(evaluator.inputs()),
         "unheeded": list(settings.unheeded),
         "encoder": _describe(encoders),
+        **pictures_of(evaluator, encoders.config),
         "config": settings.config,
         "cells": dict(Counter(cell.variant for cell in cells)),
         "git": _git_revision(),
@@ -84,6 +85,21 @@ def _describe(encoders: Encoders) -> dict[str, Any]:
         **({} if only else {"sha256s": encoders.sha256s}),
         **{name: value for name, value in encoders.config.items() if name != "pretrained"},
     }
+
+
+def pictures_of(evaluator: Evaluator, config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an encoder does to the pictures of a suite that says how large it draws them.
+
+    Nothing where there is no such suite, or encoders that differ in it.
+    """
+    side = getattr(evaluator, "image_size", None)
+    if not isinstance(side, int) or not {"image_size", "central_fraction", "own_size"} <= {*config}:
+        return {}
+    size, fraction = config["image_size"], config["central_fraction"]
+    if side == size and (config["own_size"] == "kept" or fraction == 1):
+        return {"pictures": f"{side} px, embedded as they are"}
+    crop = "" if fraction == 1 else f", the central {size} cut out"
+    return {"pictures": f"{side} px, resized to {round(size / fraction)}{crop}"}
 
 
 def installed_version(package: str) -> str | None:

@@ -143,6 +143,7 @@ def how_it_was_made(results: Results) -> dict[str, str]:
         "encoder": encoder.get("source"),
         "encoder sha256": encoder.get("sha256"),
         "backbone": encoder.get("backbone"),
+        "pictures": run.get("pictures"),
         f"{results.unit if results.sampled else 'task'}s": str(len(results.tasks)),
         **run.get("inputs", {}),
         "cameras": join(results.cameras) if results.cameras else None,

@@ -5,7 +5,7 @@ Nothing here unpickles: a checkpoint is read by `torch.load(weights_only=True)`.
 
 import difflib
 import json
-from collections.abc import Mapping
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,33 @@ from urllib.parse import parse_qsl
 import safetensors.torch
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.data.config import resolve_data_config
-from torch import Tensor
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models import hub, zoo
+from vipl.models.configuration import (
+    FORMAT,
+    VERSION,
+    build_encoder,
+    check_configuration,
+    read_configuration,
+)
 from vipl.models.encoder import Encoder
-from vipl.models.weights import read_weights
+from vipl.models.header import check_header, read_header
+from vipl.models.network import check_name
+from vipl.models.weights import read_weights, select
 from vipl.paths import expand
 
 CHECKPOINT_KEY = "vipl_encoder"
 """Where a training checkpoint keeps the configuration of its encoder."""
 
 _PREFIX = "encoder."
+
+_OWN_NETWORK = (
+    f", and those of a network of your own with an entry in a file that {zoo.VARIABLE} names, see "
+    "docs/encoders.md"
+)
 
 _OF_THE_NETWORK = ("backbone", "output_dim", "output_scale", "mean", "std", "network_args")
 """Keys of an encoder's configuration; where they differ, weights mean something else."""
@@ -40,7 +52,7 @@ def save_encoder(encoder: Encoder, folder: str | Path) -> Path:
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
     content = safetensors.torch.save(weights)
     write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(content))
-    text = json.dumps({"format": "vipl-encoder", "version": 1, **encoder.config}, indent=2) + "\n"
+    text = json.dumps({"format": FORMAT, "version": VERSION, **encoder.config}, indent=2) + "\n"
     write_atomically(folder / "config.json", lambda path: path.write_text(text))
     return folder
 
@@ -123,15 +135,11 @@ def _from_folder(folder: Path) -> Encoder:
     for file in (config_file, weights_file):
         if not file.is_file():
             raise UserError(f"{folder} is not an encoder's folder: it holds no {file.name}")
-    try:
-        config = json.loads(config_file.read_text())
-        if not isinstance(config, dict) or config.pop("format", None) != "vipl-encoder":
-            raise ValueError("it does not say 'format': 'vipl-encoder'")
-        config.pop("version", None)
-        weights = safetensors.torch.load_file(weights_file)
-    except (ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} is not an encoder that vipl can read: {error}") from error
-    return _build(config, weights, folder)
+    config = read_configuration(config_file)
+    check_header(config, read_header(weights_file), str(folder))
+    encoder = build_encoder(config, str(folder))
+    encoder.load_state_dict(safetensors.torch.load_file(weights_file), strict=False)
+    return encoder
 
 
 def _from_checkpoint(path: Path) -> Encoder:
@@ -139,14 +147,16 @@ def _from_checkpoint(path: Path) -> Encoder:
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
         raise UserError(
             f"{path} is not a checkpoint of `vipl fit`: it names no encoder; the weights of a "
-            "released one go with its name: load_encoder(NAME, weights=FILE)"
+            f"released one go with its name: load_encoder(NAME, weights=FILE){_OWN_NETWORK}"
         )
-    weights = {
-        name.removeprefix(_PREFIX): value
-        for name, value in content["state_dict"].items()
-        if name.startswith(_PREFIX)
-    }
-    return _build(content[CHECKPOINT_KEY], weights, path)
+    config = content[CHECKPOINT_KEY]
+    check_configuration(config, str(path))
+    state = select(content, str(path), under=["state_dict"], drop=[f"^(?!{re.escape(_PREFIX)})"])
+    weights = {name.removeprefix(_PREFIX): value for name, value in state.items()}
+    check_header(config, weights, str(path))
+    encoder = build_encoder(config, str(path))
+    encoder.load_state_dict(weights, strict=False)  # as it has been compared
+    return encoder
 
 
 def _from_timm(spec: str) -> Encoder:
@@ -155,8 +165,7 @@ def _from_timm(spec: str) -> Encoder:
     pretrained = options.pop("pretrained", "true")
     if options or pretrained not in ("true", "false"):
         raise UserError(f"timm:{spec}: expected timm:NAME or timm:NAME?pretrained=false")
-    if not timm.is_model(name):
-        return Encoder(name)  # says which names are near
+    check_name(name)
     data = _data_config(name)
     size = data["input_size"][-1]
     return Encoder(
@@ -189,18 +198,6 @@ def _data_config(name: str) -> dict[str, Any]:
     pretrained_cfg = {} if found is None else asdict(found)
     resolved: dict[str, Any] = resolve_data_config({}, pretrained_cfg=pretrained_cfg)  # type: ignore[no-untyped-call]
     return resolved
-
-
-def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> Encoder:
-    arguments = {**config, "pretrained": False}
-    try:
-        encoder = Encoder(**arguments)
-        encoder.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        raise UserError(
-            f"{source}: weights and configuration do not fit: {_reason(error)}"
-        ) from error
-    return encoder
 
 
 def _reason(error: Exception) -> str:

@@ -3,20 +3,21 @@
 Shapes: N images of H x W pixels, S the network's input side, D the embedding size.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, final
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+from vipl.models.network import create_network, first_line
 
 Distance: TypeAlias = Literal["l2", "cosine"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
+OwnSize: TypeAlias = Literal["resized", "kept"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -34,6 +35,8 @@ class Encoder(nn.Module):
             recipe resizes to 256 and crops 224: 0.875.
         keep_aspect: Whether images keep their aspect; else they are squeezed into a square first.
         interpolation: How images are brought to that size, antialiased.
+        own_size: What becomes of images that have the network's input size already: "resized" and
+            cut out of as all others are, or "kept" as they are, as the released VIP and R3M do.
         mean: Of each channel, for images scaled to [0, 1].
         std: Of each channel, for images scaled to [0, 1].
         pretrained: Start from timm's weights (from its hub) and not from random ones.
@@ -64,7 +67,8 @@ class Encoder(nn.Module):
         image_size: int = 224,
         central_fraction: float = 0.875,
         keep_aspect: bool = True,
-        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        interpolation: Interpolation = "bilinear",
+        own_size: OwnSize = "resized",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         pretrained: bool = False,
@@ -81,6 +85,7 @@ class Encoder(nn.Module):
             "central_fraction": central_fraction,
             "keep_aspect": keep_aspect,
             "interpolation": interpolation,
+            "own_size": own_size,
             "mean": list(mean),
             "std": list(std),
             "pretrained": pretrained,
@@ -92,40 +97,60 @@ class Encoder(nn.Module):
         self.central_fraction = central_fraction
         self.keep_aspect = keep_aspect
         self.interpolation = interpolation
+        self.own_size: OwnSize = own_size
         self.distance: Distance = distance
         self.output_scale = output_scale
-        self.network = _create_network(
+        self.network = create_network(
             backbone,
-            image_size,
-            {**(network_args or {}), "num_classes": output_dim, "pretrained": pretrained},
+            image_size=image_size,
+            output_dim=output_dim,
+            pretrained=pretrained,
+            arguments=network_args or {},
         )
         self.register_buffer("mean", _channels(mean), persistent=False)
         self.register_buffer("std", _channels(std), persistent=False)
         self.output_dim = self._measure_output_dim()
 
-    def preprocess(self, images: Tensor) -> Tensor:
+    def preprocess(self, images: Tensor, *, prepared: bool | None = None) -> Tensor:
         """Bring images of any size to the network's input size: central square, one resample.
 
         The same as torchvision's `Resize` and `CenterCrop`.
 
         Args:
             images: uint8 [N, 3, H, W].
+            prepared: Whether they are what the network takes: True leaves them as they are, False
+                resizes them whatever their size, None does to those of S x S what `own_size` says.
 
         Returns:
             uint8 [N, 3, S, S].
+
+        Raises:
+            ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
         """
         _check_images(images)
         size = self.image_size
         height, width = images.shape[2:]
-        if (height, width) == (size, size) and self.central_fraction == 1:
+        own = (height, width) == (size, size)
+        if prepared and not own:
+            raise ValueError(
+                f"images are {height} x {width} pixels, and prepared ones have {size} x {size}: "
+                "leave out prepared=True, and they are resized"
+            )
+        kept = self.own_size == "kept" if prepared is None else prepared
+        if own and (kept or self.central_fraction == 1):
             return images
-        scaled_side = round(size / self.central_fraction)
+        scaled_side = self.scaled_side
         short = min(height, width) if self.keep_aspect else 0
         scaled = [int(side * scaled_side / (short or side)) for side in (height, width)]
         mode = InterpolationMode(self.interpolation)
         resized = transforms.resize(images, scaled, interpolation=mode, antialias=True)
         cropped: Tensor = transforms.center_crop(resized, [size, size])
         return cropped
+
+    @property
+    def scaled_side(self) -> int:
+        """Pixels of the short side that images are brought to before S x S are cut out."""
+        return round(self.image_size / self.central_fraction)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images that already have the network's input size.
@@ -149,25 +174,28 @@ class Encoder(nn.Module):
         blank = torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8)
         try:
             return self.embed(blank).shape[1]
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError, ValueError) as error:
             raise UserError(
                 f"{self.config['backbone']} does not take images of {self.image_size} px "
-                f"({_first_line(error)}): choose another image_size"
+                f"({first_line(error)}): choose another image_size"
             ) from error
 
     @torch.inference_mode()
-    def embed(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    def embed(
+        self, images: Tensor, *, batch_size: int = 64, prepared: bool | None = None
+    ) -> Tensor:
         """Embed images of any size, in evaluation mode and without gradients.
 
         Args:
             images: uint8 [N, 3, H, W], on any device.
             batch_size: Images that go through the network at once.
+            prepared: As for `preprocess`: True where they have been resized and cropped.
 
         Returns:
             float32 [N, D], N >= 1, on the encoder's device.
 
         Raises:
-            ValueError: If the images are not uint8 [N, 3, H, W].
+            ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
             TypeError: If they are no tensor.
         """
         _check_images(images)
@@ -175,38 +203,12 @@ class Encoder(nn.Module):
         self.eval()
         try:
             parts = [
-                self(self.preprocess(part.to(self.mean.device))).float()
+                self(self.preprocess(part.to(self.mean.device), prepared=prepared)).float()
                 for part in torch.split(images, batch_size)
             ]
         finally:
             self.train(training)
         return torch.cat(parts)
-
-
-def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) -> nn.Module:
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "see `timm.list_models()`"
-        raise UserError(f"timm has no model {name!r}: {hint}")
-    pretrained_cfg = timm.get_pretrained_cfg(name)
-    # Vision transformers tie their position embeddings to one input size.
-    sized = pretrained_cfg is not None and pretrained_cfg.fixed_input_size
-    extra: dict[str, Any] = {"img_size": image_size} if sized else {}
-    try:
-        network: nn.Module = timm.create_model(name, **{**extra, **arguments})
-    except TypeError as error:
-        raise UserError(
-            f"{name} does not take its network_args ({_first_line(error)}): if they are another "
-            "network's, network_args=null leaves them out"
-        ) from error
-    except (OSError, RuntimeError) as error:
-        if not arguments["pretrained"]:
-            raise
-        raise UserError(
-            f"the weights of {name!r} cannot be had from timm's hub ({_first_line(error)}): "
-            "go on without them by pretrained=false"
-        ) from error
-    return network.to(memory_format=torch.channels_last)
 
 
 def _check_sizes(
@@ -263,7 +265,3 @@ def _in_eight_bits(images: Tensor) -> str:
 
 def _channels(values: tuple[float, float, float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

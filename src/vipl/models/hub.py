@@ -28,6 +28,7 @@ FILES = ("config.json", "model.safetensors", "README.md")
 """All that is sent and fetched: nothing that anybody could have pickled."""
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")
 
 # What the hub's HTTP client raises where no answer came; which client, depends on the version.
 _CLIENT_ERROR = cast("type[Exception]", HfHubHTTPError.__mro__[1])
@@ -85,6 +86,8 @@ def download(repository: str, *, revision: str | None = None, endpoint: str | No
         UserError: If the hub has no such encoder, refuses, or does not answer.
     """
     _check_name(repository)
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise UserError(f"{revision!r} is no revision: name a branch, a tag or a commit")
     with _explained(repository, "a private one needs a token that may read it"):
         folder = huggingface_hub.snapshot_download(
             repository,

@@ -68,16 +68,17 @@ def model_card(
 
 def _about(encoder: Encoder) -> str:
     mean, std = (", ".join(f"{x:g}" for x in encoder.config[key]) for key in ("mean", "std"))
-    scaled = round(encoder.image_size / encoder.central_fraction)
+    scaled, size = encoder.scaled_side, encoder.image_size
     target = f"a short side of {scaled}" if encoder.keep_aspect else f"{scaled} x {scaled}"
+    kept = f" Those of {size} x {size} are kept as they are." if encoder.own_size == "kept" else ""
     million = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6
     return (
         f"An image encoder: {encoder.config['backbone']} with {million:.1f} million parameters and "
         f"{encoder.output_dim}-dimensional embeddings, whose distance ({encoder.distance}) to a "
         "goal's embedding is meant as a reward.\n\n"
         f"Images are resized to {target} pixels ({encoder.interpolation}, antialiased), cropped "
-        f"to the central {encoder.image_size} x {encoder.image_size}, scaled to [0, 1] and "
-        f"normalised by mean {mean} and standard deviation {std}. `embed` does all of this.\n"
+        f"to the central {size} x {size}, scaled to [0, 1] and normalised by mean {mean} and "
+        f"standard deviation {std}.{kept} `embed` does all of this.\n"
     )
 
 

@@ -67,9 +67,9 @@ def select(
         raise UserError(f"{source} holds other weights: {_held(content)} in place of tensors")
     state: dict[str, Tensor] = {}
     for name, value in content.items():
-        if any(re.search(pattern, name) for pattern in drop):
+        if isinstance(name, str) and any(re.search(pattern, name) for pattern in drop):
             continue
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or not isinstance(name, str):
             raise UserError(f"{source} holds other weights: {name!r} is no tensor")
         for pattern, replacement in (rename or {}).items():
             name = re.sub(pattern, replacement, name)
@@ -86,21 +86,37 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
     Raises:
         UserError: If they are of another network.
     """
-    own = network.state_dict()
-    missing = [
-        name for name in own if name not in state and not name.endswith("num_batches_tracked")
-    ]
-    unexpected = [name for name in state if name not in own]
-    differing = [
-        f"{name} {list(value.shape)} in place of {list(own[name].shape)}"
-        for name, value in state.items()
-        if name in own and value.shape != own[name].shape
-    ]
-    problems = {"missing": missing, "left over": unexpected, "of another shape": differing}
-    found = [f"{len(names)} {what} ({_few(names)})" for what, names in problems.items() if names]
+    found = differences(network.state_dict(), state)
     if found:
         raise UserError(f"{source} holds the weights of another network: {', '.join(found)}")
     network.load_state_dict(state, strict=False)
+
+
+def differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Return in what weights are not those of a network; tensors may be on the meta device.
+
+    Args:
+        own: The network's.
+        state: That are to be loaded; numbers with a point may have any precision.
+    """
+    both = {name: (value, own[name]) for name, value in state.items() if name in own}
+    problems = {
+        "missing": [
+            name for name in own if name not in state and not name.endswith("num_batches_tracked")
+        ],
+        "left over": [name for name in state if name not in own],
+        "of another shape": [
+            f"{name} {list(value.shape)} in place of {list(wanted.shape)}"
+            for name, (value, wanted) in both.items()
+            if value.shape != wanted.shape
+        ],
+        "of another type": [
+            f"{name} {value.dtype} in place of {wanted.dtype}"
+            for name, (value, wanted) in both.items()
+            if value.is_floating_point() != wanted.is_floating_point()
+        ],
+    }
+    return [f"{len(names)} {what} ({_few(names)})" for what, names in problems.items() if names]
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -38,6 +38,8 @@ _SECTIONS = {
         "sync_batchnorm",
     ),
 }
+_OF_EMBEDDING = "model.encoder.own_size"
+"""Says what the encoder is to do with images of others; training has none of these."""
 MANIFEST_HASH = "the manifest's content hash"
 """A recipe's key of the clips that were trained on."""
 
@@ -54,6 +56,7 @@ def recipe_of(config: Mapping[str, Any], manifest_sha256: str) -> Recipe:
         content = config[section]
         chosen = content if keys is None else {key: content.get(key) for key in keys}
         recipe.update(_flat(chosen, section))
+    recipe.pop(_OF_EMBEDDING, None)
     return recipe
 
 

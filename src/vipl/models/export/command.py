@@ -38,6 +38,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"{out}: the encoder's own weights and configuration.")
         return
     print(f"{out}: embeddings differ by at most {difference:.1e} of their largest number.")
+    if args.to == "released" and encoder.own_size == "resized":
+        print(
+            "The released code embeds images of exactly 224 x 224 pixels as they are, this encoder "
+            "resizes them like all others: give it images of another size."
+        )
 
 
 def default_path(source: str, form: Form) -> Path:

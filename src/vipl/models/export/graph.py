@@ -63,14 +63,23 @@ def preprocess(encoder: Encoder, images: Tensor) -> Tensor:
     Returns:
         float32 [N, 3, S, S], whole numbers from 0 to 255.
     """
-    scaled_side = round(encoder.image_size / encoder.central_fraction)
     sides = torch._shape_as_tensor(images)[2:]
+    scaled_side = _scaled_side(encoder, sides)
     short = sides.min() if encoder.keep_aspect else sides
     scaled = torch.div(sides * scaled_side, short, rounding_mode="floor")
     rows, columns = (_resizing(encoder, sides[axis], scaled[axis]) for axis in (0, 1))
     # In PyTorch's order: along a row first, to whole numbers, then along a column.
     narrow = _resize(images.double(), columns)
     return _resize(narrow.transpose(-1, -2), rows).transpose(-1, -2).float()
+
+
+def _scaled_side(encoder: Encoder, sides: Tensor) -> Tensor:
+    """Return what the short side is brought to: of images that are kept, what it is, int64 []."""
+    own = torch.full_like(sides, encoder.image_size)
+    scaled = torch.full_like(sides[0], encoder.scaled_side)
+    if encoder.own_size == "resized":
+        return scaled
+    return torch.where((sides == own).all(), own[0], scaled)
 
 
 def _resizing(encoder: Encoder, side: Tensor, scaled: Tensor) -> Resizing:

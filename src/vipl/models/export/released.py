@@ -2,7 +2,8 @@
 
 That code builds torchvision's ResNet with a linear head, calls it `convnet`, wraps all in
 `DataParallel` (hence `module`), and reads the weights from the file's entry "vip". Images it
-resizes to 256 pixels, crops to 224 and normalises as ImageNet's.
+resizes to 256 pixels, crops to 224 and normalises as ImageNet's; those of exactly 224 x 224 it
+only normalises, whatever the encoder that the file was written from does with them.
 """
 
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def _obstacles(encoder: Encoder) -> Iterator[str]:
         yield "it has no linear head"
     if tuple(config["mean"]) != IMAGENET_MEAN or tuple(config["std"]) != IMAGENET_STD:
         yield "it does not normalise as ImageNet"
-    short = round(encoder.image_size / encoder.central_fraction)
+    short = encoder.scaled_side
     if (short, encoder.image_size) != (256, 224):
         yield f"it resizes to {short} and crops {encoder.image_size}, expected 256 and 224"
     if not encoder.keep_aspect or encoder.interpolation != "bilinear":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
+from vipl.models.network import check_name
 from vipl.models.weights import load_strictly, read_weights, select
 from vipl.models.zoo.download import fetch, installed_file
 from vipl.models.zoo.entry import NORMALISATIONS, Entry, Weights
@@ -27,6 +28,7 @@ def build(entry: Entry) -> Encoder:
         central_fraction=entry.image_size / entry.resize,
         keep_aspect=entry.keep_aspect,
         interpolation=entry.interpolation,
+        own_size=entry.own_size,
         mean=mean,
         std=std,
         distance=entry.distance,
@@ -99,6 +101,7 @@ def known_weights(entry: Entry) -> Weights:
     """Return what is known of an entry's weights, by itself or by timm."""
     if isinstance(entry.weights, Weights):
         return entry.weights
+    check_name(entry.network)
     known = timm.get_pretrained_cfg(entry.network)
     if known is None or not known.hf_hub_id:
         raise UserError(f"timm has no weights for {entry.network}")

@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 """Allowed difference of embeddings, relative to the largest number in them."""
 
 SIZES = ((224, 224), (256, 256), (480, 640), (641, 359), (97, 301), (40, 30))
-"""Heights and widths of the images that are preprocessed, in pixels."""
+"""Heights and widths of the images that are preprocessed, in pixels, beside the network's own."""
 
 _INTERPOLATIONS = {
     "bilinear": v2.InterpolationMode.BILINEAR,
@@ -67,7 +67,7 @@ def conformance(name: str, entry: Entry, weights: Path | None = None) -> Iterato
         yield Check("network", None, f"there is no second implementation of {entry.network}")
     else:
         yield _architecture(encoder, second)
-        yield _embeddings(encoder, second)
+        yield _embeddings(entry, encoder, second)
     yield _preprocessing(entry, encoder)
     yield _batches(encoder)
     yield _devices(encoder)
@@ -125,7 +125,7 @@ def _shape(network: nn.Module) -> dict[str, int]:
     return {
         "layers": len(any_network.blocks),
         "heads": getattr(attention, "num_heads", None) or attention.heads,
-        "pixels a patch": any_network.patch_embed.proj.kernel_size[0],
+        "pixels a patch": any_network.patch_embed.proj.kernel_size[-1],
     }
 
 
@@ -135,11 +135,14 @@ def _parameters(network: nn.Module) -> int:
     return sum(one.numel() for name, one in named if name != "pos_embed")
 
 
-def _embeddings(encoder: Encoder, second: nn.Module) -> Check:
-    images = _images(2, encoder.image_size, encoder.image_size)
+def _embeddings(entry: Entry, encoder: Encoder, second: nn.Module) -> Check:
+    """Compare from images of two sizes on, the network's own and another."""
+    side, mean, std = entry.image_size, *_normalisation(entry)
+    batches = [_images(1, side, side), _images(1, 480, 640)]
+    prepared = torch.cat([_as_released(entry, images) for images in batches])
     with torch.inference_mode():
-        expected = second((images.float() / 255 - encoder.mean) / encoder.std)
-        got = encoder(images)
+        expected = second((prepared.float() / 255 - mean) / std)
+        got = torch.cat([encoder.embed(images) for images in batches])
     if expected.shape != got.shape:
         return Check("embeddings", False, f"{list(got.shape)}, expected {list(expected.shape)}")
     difference = _difference(got, expected)
@@ -151,20 +154,32 @@ def _embeddings(encoder: Encoder, second: nn.Module) -> Check:
 
 
 def _preprocessing(entry: Entry, encoder: Encoder) -> Check:
-    size = [entry.resize] if entry.keep_aspect else [entry.resize, entry.resize]
-    resize = v2.Resize(size, interpolation=_INTERPOLATIONS[entry.interpolation], antialias=True)
-    chain = v2.Compose([resize, v2.CenterCrop(entry.image_size)])
-    mean, std = NORMALISATIONS[entry.normalise]
-    declared = torch.tensor([mean, std]).view(2, 3)
-    if not torch.equal(declared, torch.stack([encoder.mean.flatten(), encoder.std.flatten()])):
+    if not torch.equal(_normalisation(entry), torch.stack([encoder.mean, encoder.std])):
         return Check("preprocessing", False, f"normalised otherwise than {entry.normalise}")
-    for height, width in SIZES:
+    sizes = dict.fromkeys([(entry.image_size, entry.image_size), *SIZES])
+    for height, width in sizes:
         images = _images(2, height, width)
-        if not torch.equal(encoder.preprocess(images), chain(images)):
+        if not torch.equal(encoder.preprocess(images), _as_released(entry, images)):
             return Check(
                 "preprocessing", False, f"{height} x {width} pixels: not {entry.convention}"
             )
-    return Check("preprocessing", True, f"{entry.convention}; bit by bit at {len(SIZES)} sizes")
+    return Check("preprocessing", True, f"{entry.convention}; bit by bit at {len(sizes)} sizes")
+
+
+def _as_released(entry: Entry, images: Tensor) -> Tensor:
+    """Resize and cut out by torchvision's own, as declared; uint8 [N, 3, S, S]."""
+    side = entry.image_size
+    if entry.own_size == "kept" and images.shape[2:] == (side, side):
+        return images
+    size = [entry.resize] if entry.keep_aspect else [entry.resize, entry.resize]
+    resize = v2.Resize(size, interpolation=_INTERPOLATIONS[entry.interpolation], antialias=True)
+    cut_out: Tensor = v2.CenterCrop(side)(resize(images))
+    return cut_out
+
+
+def _normalisation(entry: Entry) -> Tensor:
+    """Return the declared mean and standard deviation, float32 [2, 1, 3, 1, 1]."""
+    return torch.tensor(NORMALISATIONS[entry.normalise]).view(2, 1, 3, 1, 1)
 
 
 def _batches(encoder: Encoder) -> Check:

@@ -7,23 +7,23 @@ import json
 import os
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
 import platformdirs
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from vipl._version import __version__
-from vipl.console import Console
 from vipl.errors import UserError
 from vipl.files import write_atomically
+from vipl.models.weights import read_weights
+from vipl.models.zoo.transfer import discard, download, finish
 
 _CHUNK = 1 << 20
-_TIMEOUT_S = 30
+_NOT_TO_BE_HAD = (
+    urllib.error.URLError, HTTPException, TimeoutError, ConnectionError,
+    ValueError,  # of what is no address at all
+)  # fmt: skip
 
 
 def home() -> Path:
@@ -33,15 +33,24 @@ def home() -> Path:
 
 
 def local_file(name: str, url: str) -> Path:
-    """Return where the file of an encoder is, or would be."""
-    return home() / "weights" / name / Path(urllib.parse.urlsplit(url).path).name
+    """Return where the file of an encoder is, or would be: in a folder of its own in the cache.
+
+    Raises:
+        UserError: If the name or the address would lead out of it.
+    """
+    file = PurePath(urllib.parse.urlsplit(url).path).name
+    for what, word in (("name of an encoder", name), ("file of weights", file)):
+        if word in ("", ".", "..") or set(word) & {"/", "\\", "\0"}:
+            raise UserError(f"{word!r} ({url}) is no {what}: expected one plain name")
+    return home() / "weights" / name / file
 
 
 def fetch(name: str, url: str, *, hash: str | None, size_bytes: int | None) -> Path:
     """Return the file of an encoder, downloaded if it is not there.
 
-    A download that was cut off goes on where it was. What is known of the file is checked each
-    time; where no hash is known, that of the first download counts from then on.
+    A download that was cut off goes on where it was, if the file is still the same. What is known
+    of the file is checked each time; where no hash is known, that of the first download counts from
+    then on, once the file has been read.
 
     Args:
         name: Of the encoder.
@@ -58,19 +67,20 @@ def fetch(name: str, url: str, *, hash: str | None, size_bytes: int | None) -> P
         if not path.is_file():
             part = path.with_name(f"{path.name}.part")
             try:
-                _download(url, part, name)
-            except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+                download(url, part, f"weights of {name}", verified=hash is not None)
+            except _NOT_TO_BE_HAD as error:
                 raise UserError(
                     f"the weights of {name} cannot be had from {url} ({_reason(error)}): download "
                     f"them elsewhere and put the file at {path}, or name your copy as `weights`"
                 ) from error
             try:
                 check(part, name, hash=hash, size_bytes=size_bytes)
+                if hash is None:
+                    _record(path, part, url)
             except UserError:
-                part.unlink()
+                discard(part)
                 raise
-            _record(path, part, url)
-            part.replace(path)
+            finish(part, path)
         else:
             check(path, name, hash=hash or _recorded(path, url), size_bytes=size_bytes)
     return path
@@ -150,46 +160,16 @@ def digest(path: Path, kind: str = "sha256") -> str:
     return hashed.hexdigest()
 
 
-def _download(url: str, part: Path, name: str) -> None:
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": f"vipl/{__version__}"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # it is whole, or of another file: the check will tell
-            return
-        raise
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
-        total = _length(response, have)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            done = have if response.status == 206 else 0
-            task = progress.add_task(f"weights of {name}", total=total, completed=done)
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress.update(task, completed=done)
-    if total is not None and done < total:
-        raise ConnectionError(f"cut off after {done} of {total} bytes; a second call goes on")
-
-
-def _length(response: HTTPResponse, have: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return None if length is None else int(length) + (have if response.status == 206 else 0)
-
-
 def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
 def _record(path: Path, part: Path, url: str) -> None:
+    """Note the hash of a file that is one of weights, and not the page of a server in its place."""
+    try:
+        read_weights(part)
+    except UserError as error:
+        raise UserError(f"{url} gave no file of weights: {error}") from error
     note = {"url": url, "size_bytes": part.stat().st_size, "sha256": digest(part)}
     write_atomically(_note(path), lambda file: file.write_text(json.dumps(note, indent=2) + "\n"))
 
@@ -198,8 +178,12 @@ def _recorded(path: Path, url: str) -> str:
     """Return the hash of the first use, which this may be: a user may have put the file there."""
     if not _note(path).is_file():
         _record(path, path, url)
-    note: dict[str, Any] = json.loads(_note(path).read_text())
-    return f"sha256:{note['sha256']}"
+    try:
+        return f"sha256:{json.loads(_note(path).read_text())['sha256']}"
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{_note(path)} does not tell the hash of {path.name} any more: delete both"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import yaml
@@ -14,6 +15,8 @@ from vipl.errors import UserError
 from vipl.names import choose
 
 Normalisation = Literal["imagenet", "clip", "half"]
+
+_NAME = re.compile(r"\w[\w.-]*")
 
 VARIABLE = "VIPL_ENCODERS"
 """Environment variable that names a file of a user's own encoders."""
@@ -57,6 +60,9 @@ class Weights:
     def __post_init__(self) -> None:
         if (self.package is None) != (self.file is None):
             raise ValueError("package and file go together")
+        parts = PurePath(self.file or "").parts
+        if ".." in parts or PurePath(self.file or "").is_absolute():
+            raise ValueError(f"file is {self.file!r}, expected a path inside its package")
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Entry:
         resize: Short side that images are brought to before the centre is cut out, in pixels.
         keep_aspect: Whether images keep their aspect; else they are squeezed into a square.
         interpolation: How they are brought to that size, antialiased.
+        own_size: What its release does to images of `image_size` x `image_size`: they are
+            "resized" and cut out of like all others, or "kept" as they are.
         normalise: A key of `NORMALISATIONS`.
         distance: Of embeddings, as its authors use it.
     """
@@ -88,6 +96,7 @@ class Entry:
     resize: int = 256
     keep_aspect: bool = True
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    own_size: Literal["resized", "kept"] = "resized"
     normalise: Normalisation = "imagenet"
     distance: Literal["l2", "cosine"] = "l2"
 
@@ -96,7 +105,8 @@ class Entry:
         """How images come in, in words."""
         shape = "short side" if self.keep_aspect else "square"
         crop = f", centre {self.image_size}" if self.resize != self.image_size else ""
-        return f"{shape} {self.resize} {self.interpolation}{crop}, {self.normalise}"
+        kept = f" ({self.image_size} as it is)" if self.own_size == "kept" else ""
+        return f"{shape} {self.resize} {self.interpolation}{crop}{kept}, {self.normalise}"
 
 
 def entries() -> dict[str, Entry]:
@@ -130,6 +140,11 @@ def _read(path: Path) -> dict[str, Entry]:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds no encoders: expected NAME: {{network: …}}")
+    for name in map(str, content):
+        if not _NAME.fullmatch(name):  # it is a folder of the cache, and `hf:…` names others
+            raise UserError(
+                f"{path}: {name!r} is no name of an encoder: expected letters, digits, _, . and -"
+            )
     return {str(name): _parse(f"{path}: {name}", fields) for name, fields in content.items()}
 
 

@@ -132,7 +132,8 @@ class VisionTransformer(nn.Module):
         scaled: Whether layers scale what they add, and how the factors are named.
         head: Size of a linear map of the embedding; 0 for none.
         pooled: Whether a query that is learned gathers the tokens, of which none is the class's.
-        registers: More tokens that are learned; positions are then told by rotation (DINOv3).
+        registers: More tokens that are learned; positions are then those of patches alone.
+        rotary: Whether positions are told by rotation, and no map to queries has a bias (DINOv3).
         file_size: Side of the images that the file's position embeddings are for; S if None.
     """
 
@@ -151,6 +152,7 @@ class VisionTransformer(nn.Module):
         head: int = 0,
         pooled: bool = False,
         registers: int = 0,
+        rotary: bool = False,
         file_size: int | None = None,
     ) -> None:
         super().__init__()
@@ -161,8 +163,8 @@ class VisionTransformer(nn.Module):
             self.cls_token = _learned(1, 1, width)
         if registers:
             self.reg_token = _learned(1, registers, width)
-        else:
-            self.pos_embed = _learned(1, tokens + (not pooled), width)
+        if not rotary:
+            self.pos_embed = _learned(1, tokens + (not pooled and not registers), width)
         if norm_first:
             self.norm_pre = nn.LayerNorm(width, eps=epsilon)
         self.blocks = nn.ModuleList(
@@ -172,13 +174,13 @@ class VisionTransformer(nn.Module):
                 epsilon=epsilon,
                 activation=activation,
                 scaled=scaled,
-                bias=not registers,
+                bias=not rotary,
             )
             for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width, eps=epsilon)
         if pooled:
-            self.attn_pool = AttentionPool(width, heads, epsilon)
+            self.attn_pool = AttentionPool(width, heads, epsilon, activation)
         if head:
             self.head = nn.Linear(width, head)
 
@@ -191,10 +193,13 @@ class VisionTransformer(nn.Module):
         ]
         tokens = torch.cat([*(one.expand(len(images), -1, -1) for one in learned), tokens], dim=1)
         turn = None
-        if "reg_token" in self._parameters:
+        if "pos_embed" not in self._parameters:
             turn = _rotation(rows, columns, tokens.shape[-1] // self.heads, tokens.shape[1])
         else:
-            tokens = tokens + _resampled(self.pos_embed, rows, columns)
+            positions = _resampled(self.pos_embed, rows, columns)
+            # Tokens before the patches may have none.
+            before = tokens.shape[1] - positions.shape[1]
+            tokens = tokens + functional.pad(positions, (0, 0, before, 0))
         if hasattr(self, "norm_pre"):
             tokens = self.norm_pre(tokens)
         for block in self.blocks:
@@ -209,7 +214,9 @@ class VisionTransformer(nn.Module):
 class AttentionPool(nn.Module):
     """What a query that is learned finds in the tokens (SigLIP)."""
 
-    def __init__(self, width: int, heads: int, epsilon: float) -> None:
+    def __init__(
+        self, width: int, heads: int, epsilon: float, activation: Callable[[Tensor], Tensor]
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.latent = _learned(1, 1, width)
@@ -217,7 +224,7 @@ class AttentionPool(nn.Module):
         self.kv = nn.Linear(width, 2 * width)
         self.proj = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps=epsilon)
-        self.mlp = Mlp(width, functional.gelu)
+        self.mlp = Mlp(width, activation)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return [N, C]."""
