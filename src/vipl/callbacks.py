@@ -104,7 +104,7 @@ class BadClips(Callback):
     ) -> None:
         """List the failures of all processes, and stop the run when there are too many."""
         assert isinstance(pl_module, VIPModule)
-        complete = batch.frames.numel() > 0
+        complete = batch.frames.numel() > 0 or batch.is_missing
         told = pl_module.ranks.tell(len(batch.failures), batch.num_clips, complete)()
         failed, drawn = int(told[:, 0].sum()), int(told[:, 1].sum())
         self._failures += failed
@@ -117,7 +117,7 @@ class BadClips(Callback):
                 f"{MAX_ATTEMPTS} clips in a row could not be read; the last, {last.path}: "
                 f"{last.reason}"
             )
-        rate = self._failures / self._draws
+        rate = self._failures / max(1, self._draws)
         if self._draws >= self.min_draws and rate > self.max_failure_rate:
             raise UserError(
                 f"{self._failures} of {self._draws} draws failed ({rate:.0%}, data."

@@ -20,6 +20,7 @@ from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
+from vipl.data.loading_failures import deaths_explained
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.module import VIPModule
@@ -118,6 +119,10 @@ class FitCLI(LightningCLI):
             self.trainer,
             batch_size=self.config.data.batch_size,
             sync_batchnorm=self.config.trainer.sync_batchnorm,
+        )
+        processes, machines = self.trainer.world_size, self.trainer.num_nodes
+        self.datamodule.check_shared_memory(
+            processes=processes, on_this_machine=max(1, processes // machines)
         )
         if self.goes_on and self.config.overwrite:
             raise UserError(
@@ -239,7 +244,8 @@ def fit(config: Config) -> Path:
             if cli.trainer.strategy.root_device.type == "cpu":
                 keep_freed_memory()
             path = None if cli.found is None else cli.found.path
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
+            with deaths_explained():
+                cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
     finally:

@@ -7,8 +7,11 @@ being made would be lost or, worse, made of other clips.
 
 import multiprocessing
 import os
+import select
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +23,13 @@ GROUP_SIGNALS = frozenset(
 )
 """What schedulers and terminals send to all processes of a job."""
 
+_PATIENCE_S = 3.0
+_POLL_S = 1.0
+
+
+class WaitedInVainError(BaseException):
+    """What a stop was asked for while it was waited for did not come; no defect to be caught."""
+
 
 class StopRequest:
     """Remembers that a signal asked the process to stop.
@@ -29,10 +39,12 @@ class StopRequest:
 
     Attributes:
         signal: The last of the signals that came, None while none has.
+        at: When it came, in seconds of `time.monotonic`.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.at = 0.0
         self._announce = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -45,6 +57,7 @@ class StopRequest:
         """
         self._announce = announce
         if threading.current_thread() is threading.main_thread():
+            _Waiting.request = self
             for number in signals:
                 self._before[number] = signal.signal(number, self._remember)
 
@@ -53,13 +66,66 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+        if _Waiting.request is self:
+            _Waiting.request = None
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
+        self.signal, self.at = signal.Signals(number), time.monotonic()
         if self.signal == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if self._announce:  # not by `print`: the signal may have come in the middle of one
                 os.write(2, b"\nSaving after this step; Ctrl-C again ends at once without it.\n")
+
+
+class _Waiting:
+    """Who is asked to stop, and since when the main thread has waited for data."""
+
+    request: StopRequest | None = None
+    since: float | None = None
+
+
+@contextmanager
+def waiting_for_data() -> Iterator[None]:
+    """Let a wait inside the block, for what may never come, end soon after a stop is asked for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Waiting.since = time.monotonic()
+    try:
+        yield
+    finally:
+        _Waiting.since = None
+
+
+def check_patience() -> None:
+    """Give up waiting for data where a stop was asked for a while ago. Call it while waiting.
+
+    Raises:
+        WaitedInVainError: In a block of `waiting_for_data`.
+    """
+    request, since = _Waiting.request, _Waiting.since
+    if request is None or request.signal is None or since is None:
+        return
+    if time.monotonic() - max(since, request.at) > _PATIENCE_S:
+        raise WaitedInVainError
+
+
+def await_answer(connection: socket.socket, *, deadline: float) -> None:
+    """Wait until a connection has something to read, or the deadline has passed.
+
+    Args:
+        connection: To read from.
+        deadline: In seconds of `time.monotonic`.
+
+    Raises:
+        WaitedInVainError: As `check_patience` does.
+    """
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    while (left_s := deadline - time.monotonic()) > 0:
+        if poll.poll(1000 * min(left_s, _POLL_S)):
+            return
+        check_patience()
 
 
 @contextmanager
