@@ -7,9 +7,8 @@ being made would be lost or, worse, made of other clips.
 
 import multiprocessing
 import os
-import select
+import queue
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,27 +23,52 @@ GROUP_SIGNALS = frozenset(
 """What schedulers and terminals send to all processes of a job."""
 
 _PATIENCE_S = 3.0
-_POLL_S = 1.0
+_NUDGE_S = 0.5
 
 
 class WaitedInVainError(BaseException):
-    """What a stop was asked for while it was waited for did not come; no defect to be caught."""
+    """What was waited for when a stop was asked for did not come; no defect to be caught."""
+
+
+class _Waiting:
+    """Since when the main thread has waited for data, in seconds of `time.monotonic`."""
+
+    since: float | None = None
+
+
+@contextmanager
+def waiting_for_data() -> Iterator[None]:
+    """Let a wait of the main thread, for what may never come, end soon after a request to stop.
+
+    Raises:
+        WaitedInVainError: Where it does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Waiting.since = time.monotonic()
+    try:
+        yield
+    finally:
+        _Waiting.since = None
 
 
 class StopRequest:
     """Remembers that a signal asked the process to stop.
 
     The first SIGINT is remembered, too; the second ends the process at once, as the system does
-    it, also while the process waits in a library.
+    it, also while the process waits in a library. What the process waits for in
+    `waiting_for_data` is given up a few seconds after the signal.
 
     Attributes:
         signal: The last of the signals that came, None while none has.
-        at: When it came, in seconds of `time.monotonic`.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self.at = 0.0
+        self._came_at = 0.0
+        self._nudged = False
+        self._events: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._announce = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -57,75 +81,49 @@ class StopRequest:
         """
         self._announce = announce
         if threading.current_thread() is threading.main_thread():
-            _Waiting.request = self
             for number in signals:
                 self._before[number] = signal.signal(number, self._remember)
+            if signal.SIGTERM in self._before and hasattr(signal, "pthread_kill"):
+                threading.Thread(target=self._nudge, daemon=True).start()
 
     def release(self) -> None:
         """Give the signals back to those who had them before."""
+        self._events.put(False)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
-        if _Waiting.request is self:
-            _Waiting.request = None
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.signal, self.at = signal.Signals(number), time.monotonic()
+        if self._nudged:
+            self._nudged = False
+            if self._waits_in_vain():
+                raise WaitedInVainError
+            return
+        self.signal, self._came_at = signal.Signals(number), time.monotonic()
+        self._events.put(True)
         if self.signal == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if self._announce:  # not by `print`: the signal may have come in the middle of one
                 os.write(2, b"\nSaving after this step; Ctrl-C again ends at once without it.\n")
 
+    def _waits_in_vain(self) -> bool:
+        since = _Waiting.since
+        if self.signal is None or since is None:
+            return False
+        return time.monotonic() - max(since, self._came_at) > _PATIENCE_S
 
-class _Waiting:
-    """Who is asked to stop, and since when the main thread has waited for data."""
-
-    request: StopRequest | None = None
-    since: float | None = None
-
-
-@contextmanager
-def waiting_for_data() -> Iterator[None]:
-    """Let a wait inside the block, for what may never come, end soon after a stop is asked for."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _Waiting.since = time.monotonic()
-    try:
-        yield
-    finally:
-        _Waiting.since = None
-
-
-def check_patience() -> None:
-    """Give up waiting for data where a stop was asked for a while ago. Call it while waiting.
-
-    Raises:
-        WaitedInVainError: In a block of `waiting_for_data`.
-    """
-    request, since = _Waiting.request, _Waiting.since
-    if request is None or request.signal is None or since is None:
-        return
-    if time.monotonic() - max(since, request.at) > _PATIENCE_S:
-        raise WaitedInVainError
-
-
-def await_answer(connection: socket.socket, *, deadline: float) -> None:
-    """Wait until a connection has something to read, or the deadline has passed.
-
-    Args:
-        connection: To read from.
-        deadline: In seconds of `time.monotonic`.
-
-    Raises:
-        WaitedInVainError: As `check_patience` does.
-    """
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    while (left_s := deadline - time.monotonic()) > 0:
-        if poll.poll(1000 * min(left_s, _POLL_S)):
-            return
-        check_patience()
+    def _nudge(self) -> None:
+        """In a thread: wake the main thread, by a signal of its own, where it waits in vain."""
+        asked = self._events.get()
+        while asked:
+            try:
+                asked = self._events.get(timeout=_NUDGE_S)
+            except queue.Empty:
+                if self._waits_in_vain():
+                    self._nudged = True
+                    main = threading.main_thread().ident
+                    assert main is not None
+                    signal.pthread_kill(main, signal.SIGTERM)
 
 
 @contextmanager

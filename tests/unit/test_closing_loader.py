@@ -17,7 +17,7 @@ from vipl.data.closing_loader import ClosingLoader, begin_worker
 from vipl.data.loading_failures import deaths_explained
 from vipl.data.shared_memory import check_room, held_bytes
 from vipl.errors import UserError
-from vipl.signals import StopRequest, WaitedInVainError, await_answer, waiting_for_data
+from vipl.signals import StopRequest, WaitedInVainError, waiting_for_data
 
 
 class Doing(Dataset[Any]):
@@ -62,8 +62,8 @@ def request_to_stop(monkeypatch):
     """Give what asks this process to stop in half a second, and is heeded at once."""
     monkeypatch.setattr("vipl.signals._PATIENCE_S", 0.0)
     asked = StopRequest()
-    asked.listen({signal.SIGUSR1}, announce=False)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1))
+    asked.listen({signal.SIGTERM}, announce=False)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     yield timer
     asked.release()
     timer.cancel()
@@ -146,19 +146,27 @@ def test_processes_that_hang_are_ended_all_the_same(request_to_stop):
     assert not any(worker.is_alive() for worker in workers)
 
 
-def test_this_process_gives_a_decoder_up_as_well(request_to_stop):
-    import socket
+def test_this_process_gives_its_own_loading_up_as_well(request_to_stop):
+    loader = loader_of(lambda: time.sleep(100), workers=0)
+    batches = iter(loader)
+    assert [int(next(batches)) for _ in range(3)] == [0, 1, 2]
+    request_to_stop.start()
+    begin = time.monotonic()
+    with pytest.raises(WaitedInVainError):
+        next(batches)
+    assert time.monotonic() - begin < 5
+    begin = time.monotonic()
+    time.sleep(1.2)  # elsewhere nothing is given up
+    assert time.monotonic() - begin > 1.2
 
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        request_to_stop.start()
+
+def test_data_that_come_soon_after_a_stop_are_waited_for(request_to_stop, monkeypatch):
+    monkeypatch.setattr("vipl.signals._PATIENCE_S", 20.0)
+    request_to_stop.start()
+    with waiting_for_data():
         begin = time.monotonic()
-        with pytest.raises(WaitedInVainError), waiting_for_data():
-            await_answer(ours, deadline=begin + 100)
-        assert time.monotonic() - begin < 4
-        await_answer(ours, deadline=time.monotonic() + 1.2)  # elsewhere it is waited for
-        theirs.send(b"x")
-        await_answer(ours, deadline=time.monotonic() + 100)
+        time.sleep(2)
+        assert time.monotonic() - begin >= 2
 
 
 def test_the_room_that_batches_need(monkeypatch):

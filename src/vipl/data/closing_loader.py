@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch._C import _remove_worker_pids
 from torch._utils import ExceptionWrapper
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, _utils
 from torch.utils.data.dataloader import (
     _BaseDataLoaderIter,
     _MultiProcessingDataLoaderIter,
@@ -19,17 +19,10 @@ from torch.utils.data.dataloader import (
 
 from vipl.allocator import bound_freed_memory
 from vipl.data.loading_failures import deaths_explained, loading, raise_failure
-from vipl.signals import (
-    WaitedInVainError,
-    check_patience,
-    obey_parent_only,
-    shielded,
-    waiting_for_data,
-)
+from vipl.signals import WaitedInVainError, obey_parent_only, shielded, waiting_for_data
 
 Sample = TypeVar("Sample")
 
-_POLL_S = 1.0
 _GRACE_S = 1.0
 
 
@@ -63,7 +56,7 @@ class ClosingLoader(DataLoader[Sample]):
         """End the processes, where there are any; to iterate again starts new ones."""
         iterator = None if self._iterator_now is None else self._iterator_now()
         if isinstance(iterator, _Processes):
-            iterator.end()
+            iterator._shutdown_workers()
         self._iterator = None  # which persistent processes go on with
 
 
@@ -107,30 +100,28 @@ class _Processes(_Patient, _MultiProcessingDataLoaderIter):
         except WaitedInVainError:
             self._in_vain = True
 
-    def _try_get_data(self, timeout: float = _POLL_S) -> Any:
-        check_patience()
-        return super()._try_get_data(min(timeout, _POLL_S))  # type: ignore[no-untyped-call]
-
     def _process_data(self, data: Any, worker_idx: int) -> Any:
         if isinstance(data, ExceptionWrapper):
             raise_failure(data)
         return super()._process_data(data, worker_idx)  # type: ignore[no-untyped-call]
 
-    def end(self) -> None:
-        """End the processes, also those that hang."""
+    def _shutdown_workers(self) -> None:
+        """End the processes, also those that hang, which torch waits for one by one."""
         loading.discard(self)
-        if self._worker_pids_set:  # or torch took their end for an accident
-            _remove_worker_pids(id(self))
-            self._worker_pids_set = False
         late = [
             threading.Timer(turn * _GRACE_S, end)
             for worker in self._workers
+            if not self._shutdown and _utils.python_exit_status is False
             for turn, end in ((1, worker.terminate), (2, worker.kill))
         ]
+        if self._worker_pids_set:  # torch would take their end for an accident
+            _remove_worker_pids(id(self))
+            self._worker_pids_set = False
         for timer in late:
+            timer.daemon = True
             timer.start()
         try:
-            self._shutdown_workers()
+            super()._shutdown_workers()
         finally:
             for timer in late:
                 timer.cancel()

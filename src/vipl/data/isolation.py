@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from vipl.data.decoder_child import ERRORS, receive, send
 from vipl.data.probe import VideoInfo
 from vipl.data.video import Backend, VideoError
-from vipl.signals import await_answer, shielded
+from vipl.signals import shielded
 
 _START_TIMEOUT_S = 120.0
 # decord leaks some memory with every reader: the child is replaced now and then.
@@ -232,7 +232,6 @@ class DecoderProcess:
         try:
             deadline = time.monotonic() + self.timeout_s
             send(connection, {**request, "timeout_s": self.timeout_s}, deadline=deadline)
-            await_answer(connection, deadline=deadline)
             reply, data = receive(connection, deadline=deadline)
         except TimeoutError:
             self.close()

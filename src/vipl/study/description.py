@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 from vipl.config import Config, compose, explain
 from vipl.errors import UserError
-from vipl.names import choose
+from vipl.names import choose, is_plain
 
 
 @dataclass
@@ -160,6 +160,9 @@ def _check(study: Study, file: str) -> None:
     if not study.seeds:
         raise UserError(f"{file}: seeds is empty, expected one at least")
     choose("encoder", [study.baseline], study.encoders)
+    for name in (*study.encoders, *study.evaluations, *study.prepare):  # of folders, too
+        if not is_plain(name):
+            raise UserError(f"{file}: the name {name!r} is none of a folder, as vip or vip-1 is")
     for name, encoder in study.encoders.items():
         given = [encoder.train, encoder.name, encoder.untrained]
         if sum(one is not None for one in given) != 1:
