@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from vipl.console import visible
 from vipl.data.bad_clips import BadClip, add_bad_clips, read_bad_clips
 from vipl.data.samples import MAX_ATTEMPTS, Batch, HeldOutClip
 from vipl.errors import UserError
@@ -159,7 +160,7 @@ class BadClips(Callback):
         self._listed.update(new)
         add_bad_clips(self.file, new.values())
         for failure in new.values():
-            _log.warning("left out %s: %s", failure.clip_id, failure.reason)
+            _log.warning(visible(f"left out {failure.clip_id}: {failure.reason}"))
 
 
 class ExportEncoder(Callback):

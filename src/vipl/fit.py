@@ -19,6 +19,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config, explain
+from vipl.console import say
 from vipl.data.datamodule import VideoDataModule
 from vipl.data.loading_failures import deaths_explained
 from vipl.errors import UserError
@@ -120,10 +121,7 @@ class FitCLI(LightningCLI):
             batch_size=self.config.data.batch_size,
             sync_batchnorm=self.config.trainer.sync_batchnorm,
         )
-        processes, machines = self.trainer.world_size, self.trainer.num_nodes
-        self.datamodule.check_shared_memory(
-            processes=processes, on_this_machine=max(1, processes // machines)
-        )
+        self.datamodule.check_shared_memory(self.trainer.world_size, self.trainer.num_nodes)
         if self.goes_on and self.config.overwrite:
             raise UserError(
                 f"overwrite=true would delete the run in {self.run_dir} that ckpt_path goes on "
@@ -240,7 +238,7 @@ def fit(config: Config) -> Path:
         with claimed(cli.run_dir, overwrite=overwrite, resume=cli.goes_on):
             if cli.trainer.is_global_zero:
                 cli.save_config()
-                print(cli.describe(), flush=True)
+                say(*cli.describe().splitlines(), flush=True)
             if cli.trainer.strategy.root_device.type == "cpu":
                 keep_freed_memory()
             path = None if cli.found is None else cli.found.path

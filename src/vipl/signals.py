@@ -24,6 +24,7 @@ GROUP_SIGNALS = frozenset(
 
 _PATIENCE_S = 3.0
 _NUDGE_S = 0.5
+_LAST_S = 60.0
 
 
 class WaitedInVainError(BaseException):
@@ -166,6 +167,27 @@ def _end_when_parent_asks() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != started_by.pid:
         pass
     os._exit(0)
+
+
+def end_with(descriptor: int) -> None:
+    """Have SIGTERM end this process when all who hold the other end of a pipe are gone.
+
+    SIGKILL follows where that is not heeded in time. Where the one that started a process is
+    killed, nobody else ends it.
+
+    Args:
+        descriptor: Of the end to read from.
+    """
+    os.set_inheritable(descriptor, False)
+    threading.Thread(target=_end_when_closed, args=(descriptor,), daemon=True).start()
+
+
+def _end_when_closed(descriptor: int) -> None:
+    while os.read(descriptor, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager

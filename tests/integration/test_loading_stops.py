@@ -75,7 +75,8 @@ def test_a_signal_while_data_do_not_come(
 
 def test_half_way_to_a_step_the_last_saved_one_is_named(tiny_manifest, tmp_path):
     run, release = tmp_path / "run", tmp_path / "release"
-    more = ["trainer.accumulate_grad_batches=40", wait_at("on_train_batch_end", 0, release)]
+    more = ["trainer.accumulate_grad_batches=10", "trainer.val_check_interval=30"]
+    more += [wait_at("on_train_batch_end", 0, release)]
     with Run(command(tiny_manifest, run, *LENGTH, *more), tmp_path / "log") as process:
         process.wait_until(lambda: "waiting" in process.printed)
         halt_children(process.process.pid)

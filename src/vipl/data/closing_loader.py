@@ -18,7 +18,7 @@ from torch.utils.data.dataloader import (
 )
 
 from vipl.allocator import bound_freed_memory
-from vipl.data.loading_failures import deaths_explained, loading, raise_failure
+from vipl.data.loading_failures import begun, ending, explain, raise_failure
 from vipl.signals import WaitedInVainError, obey_parent_only, shielded, waiting_for_data
 
 Sample = TypeVar("Sample")
@@ -89,11 +89,14 @@ class _Processes(_Patient, _MultiProcessingDataLoaderIter):
     """Loads in others; their death or failure ends it with the reason."""
 
     def __next__(self) -> Any:
-        with deaths_explained():
+        try:
             return super().__next__()
+        except RuntimeError as error:
+            explain(error, self)
+            raise
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
-        loading.add(self)
+        begun(self)
         try:
             with waiting_for_data():
                 super()._reset(loader, first_iter)
@@ -107,7 +110,7 @@ class _Processes(_Patient, _MultiProcessingDataLoaderIter):
 
     def _shutdown_workers(self) -> None:
         """End the processes, also those that hang, which torch waits for one by one."""
-        loading.discard(self)
+        ending(self)
         late = [
             threading.Timer(turn * _GRACE_S, end)
             for worker in self._workers

@@ -242,12 +242,12 @@ class VideoDataModule(pl.LightningDataModule):
         self._loaders.append(loader)
         return loader
 
-    def check_shared_memory(self, *, processes: int, on_this_machine: int) -> None:
+    def check_shared_memory(self, processes: int, machines: int) -> None:
         """Refuse to begin where batches would not find room on their way from loading processes.
 
         Args:
             processes: Of the run.
-            on_this_machine: How many of them are.
+            machines: That they are on.
 
         Raises:
             UserError: If there is less shared memory than they may hold.
@@ -260,7 +260,7 @@ class VideoDataModule(pl.LightningDataModule):
         if count:
             clip = (self.val_frames + samples.frames_per_clip) * frame_bytes
             held += held_bytes(clip, workers=min(self.num_workers, count))
-        check_room(held * on_this_machine, option="data.num_workers")
+        check_room(held * max(1, processes // machines), option="data.num_workers")
 
     def close(self) -> None:
         """End the processes of all loaders."""

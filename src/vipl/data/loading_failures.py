@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -14,7 +14,7 @@ from vipl.errors import UserError
 
 _LESS_SHARED = REMEDY.format(option="their number")
 _FEWER = "take fewer loading processes (data.num_workers, --workers) or smaller batches"
-_DEATHS = {
+_CAUSES = {
     signal.SIGKILL: f", most likely because memory ran out: {_FEWER}",
     signal.SIGBUS: f", most likely because /dev/shm is full: {_LESS_SHARED}",
 }
@@ -35,8 +35,24 @@ class Loading(Protocol):
     _workers: list[multiprocessing.Process]
 
 
-loading: "WeakSet[Any]" = WeakSet()
-"""Iterators, of type `Loading`, whose processes are at work."""
+_loading: "WeakSet[Any]" = WeakSet()  # of type `Loading`
+_deaths: list[int] = []
+
+
+def begun(iterator: Loading) -> None:
+    """Take note of an iterator whose processes are at work."""
+    _loading.add(iterator)
+
+
+def ending(iterator: Loading) -> None:
+    """Take note that an iterator's processes will be ended now; those that are dead, died."""
+    if iterator in _loading:
+        _loading.discard(iterator)
+        _deaths.extend(_codes(iterator))
+
+
+def _codes(iterator: Loading) -> list[int]:
+    return [worker.exitcode for worker in iterator._workers if worker.exitcode]
 
 
 @contextmanager
@@ -48,13 +64,25 @@ def deaths_explained() -> Iterator[None]:
     Raises:
         UserError: In place of it.
     """
+    _deaths.clear()
     try:
         yield
     except RuntimeError as error:
-        reason = _death(worker for one in loading for worker in one._workers)
-        reason = reason or _refusal(str(error))
-        if reason is None:
+        codes = [*_deaths, *(code for one in _loading for code in _codes(one))]
+        if not codes:
             raise
+        raise UserError(_death(codes[0])) from error
+
+
+def explain(error: RuntimeError, iterator: Loading) -> None:
+    """Raise in a sentence what went wrong while an iterator waited, where that is known.
+
+    Raises:
+        UserError: In place of torch's error.
+    """
+    codes = _codes(iterator)
+    reason = _death(codes[0]) if codes else _refusal(str(error))
+    if reason is not None:
         raise UserError(reason) from error
 
 
@@ -76,14 +104,11 @@ def raise_failure(failure: ExceptionWrapper) -> None:
     failure.reraise()  # type: ignore[no-untyped-call]
 
 
-def _death(workers: Iterable[multiprocessing.Process]) -> str | None:
-    codes = [worker.exitcode for worker in workers if worker.exitcode]
-    if not codes or codes[0] is None:
-        return None
-    if codes[0] > 0:
-        return f"a loading process ended with status {codes[0]}; --debug shows more"
-    number = signal.Signals(-codes[0])
-    return f"a loading process was ended by {number.name}{_DEATHS.get(number, '')}"
+def _death(code: int) -> str:
+    if code > 0:
+        return f"a loading process ended with status {code}; --debug shows more"
+    number = signal.Signals(-code)
+    return f"a loading process was ended by {number.name}{_CAUSES.get(number, '')}"
 
 
 def _refusal(text: str) -> str | None:

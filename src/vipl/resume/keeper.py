@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import Checkpoint
 
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.module import VIPModule
 from vipl.resume.files import RECORD_KEY, keep_latest, last_path, step_path
@@ -153,9 +154,10 @@ class Keeper(Checkpoint):
     ) -> None:
         """Stop as all processes agree; the validation will begin again."""
         stop, _, missing = self._agree(trainer, pl_module, missing=batch.is_missing)
-        if not stop or (trainer.global_step == trainer.max_steps and not missing):
-            return  # after the last step there is only this left to do
-        if not trainer.sanity_checking:
+        at_end = trainer.global_step == trainer.max_steps  # where there is only this left to do
+        if not stop or (at_end and not missing):
+            return
+        if not (at_end or trainer.sanity_checking):  # a run saved at its end does not validate
             self._cut_validation = True
             self._save(trainer)
         self._stop(trainer, stop)
@@ -226,9 +228,9 @@ class Keeper(Checkpoint):
         if self._saved_step is not None:
             path, step = last_path(self.run_dir), trainer.global_step
             saved = "" if step == self._saved_step else f" ({self._saved_step} is the last saved)"
-            print(f"Stopped after step {step}{saved}; go on with it by ckpt_path={path}")
+            say(f"Stopped after step {step}{saved}; go on with it by ckpt_path={path}")
         else:
-            print("Stopped before the first step; there is nothing to go on with.")
+            say("Stopped before the first step; there is nothing to go on with.")
         if number == _requeue_signal(trainer):
             _requeue()
         raise Stopped(128 + (number if number == signal.SIGINT else signal.SIGTERM))
@@ -254,9 +256,9 @@ def _requeue() -> None:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         subprocess.run(["scontrol", "requeue", job], check=True)
-        print(f"Job {job} is queued again.")
+        say(f"Job {job} is queued again.")
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"Job {job} could not be queued again: {error}")
+        say(f"Job {job} could not be queued again: {error}")
 
 
 def _forget_fetched_batch(progress: dict[str, Any]) -> None:

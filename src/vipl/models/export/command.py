@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.models.checkpoint import load_encoder
 from vipl.models.export.forms import Form, export
@@ -35,9 +36,9 @@ def run(args: argparse.Namespace) -> None:
         opset=DEFAULT_OPSET if args.opset is None else args.opset,
     )
     if difference is None:
-        print(f"{out}: the encoder's own weights and configuration.")
+        say(f"{out}: the encoder's own weights and configuration.")
         return
-    print(f"{out}: embeddings differ by at most {difference:.1e} of their largest number.")
+    say(f"{out}: embeddings differ by at most {difference:.1e} of their largest number.")
 
 
 def default_path(source: str, form: Form) -> Path:
