@@ -20,7 +20,7 @@ from tests.runs import TINY, Run
 
 from vipl import load_encoder, save_encoder
 
-KILLS = 4
+KILLS = 20
 SIDE = 48
 pytestmark = [
     pytest.mark.slow,
