@@ -7,6 +7,7 @@ Shapes: T steps of an episode, H x W pixels, G pictures of a goal.
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -151,5 +152,9 @@ def _unfinished(out: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
             os.replace(folder, out)
+        except (shutil.Error, OSError, RuntimeError) as error:  # of HDF5, without a number
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
         finally:
             shutil.rmtree(work)

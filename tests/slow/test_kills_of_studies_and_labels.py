@@ -1,5 +1,6 @@
 """Kills at random moments of `vipl study run` and `vipl label`, and disks that are full."""
 
+import contextlib
 import csv
 import random
 import shutil
@@ -34,26 +35,28 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     torch.manual_seed(0)
-    return save_encoder(load_encoder("random:resnet10t"), tmp_path_factory.mktemp("e") / "encoder")
+    return save_encoder(
+        load_encoder("random:test_resnet"), tmp_path_factory.mktemp("e") / "encoder"
+    )
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """A Minari data set of forty episodes, and the picture of a goal."""
+    """A Minari data set of ten episodes, and the picture of a goal."""
     minari = pytest.importorskip("minari")
     from minari.data_collector import EpisodeBuffer
 
     root, rng = tmp_path_factory.mktemp("minari"), np.random.default_rng(0)
     episodes = [
         EpisodeBuffer(
-            observations=rng.integers(0, 256, (21, SIDE, SIDE, 3), np.uint8),
-            actions=np.ones(20, np.int64),
-            rewards=[-1.0] * 20,
-            terminations=[False] * 20,
-            truncations=[False] * 19 + [True],
+            observations=rng.integers(0, 256, (11, SIDE, SIDE, 3), np.uint8),
+            actions=np.ones(10, np.int64),
+            rewards=[-1.0] * 10,
+            terminations=[False] * 10,
+            truncations=[False] * 9 + [True],
             infos={},
         )
-        for _ in range(40)
+        for _ in range(10)
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
@@ -85,7 +88,8 @@ def until_killed(arguments, log, number, wait_s):
     """Start a command, signal it after a while, and return its status once all of it has ended."""
     with Run(arguments, log) as run:
         time.sleep(wait_s)
-        run.signal(number)
+        with contextlib.suppress(ProcessLookupError):  # it was through
+            run.signal(number)
         status = run.wait()
         deadline = time.monotonic() + 90
         while left := processes_of(run.process.pid):
@@ -104,7 +108,7 @@ def processes_of(session):
 def test_kills_of_labels_change_nothing(dataset, encoder, tmp_path):
     moments, begin = random.Random(0), time.monotonic()
     with Run(label(dataset, encoder, tmp_path / "whole"), tmp_path / "log") as run:
-        assert run.wait() == 0
+        assert run.wait(600) == 0
     whole_s, out = time.monotonic() - begin, tmp_path / "out" / "killed"
     done = 0
     for kill in range(KILLS):
@@ -117,7 +121,7 @@ def test_kills_of_labels_change_nothing(dataset, encoder, tmp_path):
             shutil.rmtree(out)
             done += 1
     with Run(label(dataset, encoder, out), tmp_path / "log") as run:
-        assert run.wait() == 0
+        assert run.wait(600) == 0
     assert np.array_equal(rewards(out), rewards(tmp_path / "whole"))
     assert list(out.parent.iterdir()) == [out]
     assert done < KILLS
