@@ -23,6 +23,7 @@ from vipl import load_encoder, save_encoder
 
 KILLS = 20
 SIDE = 48
+LENGTH = ["trainer.max_steps=60", "data.steps_per_epoch=20"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
@@ -130,7 +131,7 @@ def test_kills_of_labels_change_nothing(dataset, encoder, tmp_path):
 def write_study(folder, name):
     out = folder / name
     manifest = f"{out}/data/clips/m.parquet"
-    OmegaConf.save(OmegaConf.from_dotlist([*TINY, "trainer.max_steps=60"]), folder / "tiny.yaml")
+    OmegaConf.save(OmegaConf.from_dotlist([*TINY, *LENGTH]), folder / "tiny.yaml")
     videos = {
         "suite": "videos", "manifest": manifest, "split": None, "controls": [], "seeds": [0],
         "workers": 0,
