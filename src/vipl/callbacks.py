@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from vipl.console import visible
 from vipl.data.bad_clips import BadClip, add_bad_clips, read_bad_clips
 from vipl.data.samples import MAX_ATTEMPTS, Batch, HeldOutClip
 from vipl.errors import UserError
@@ -104,7 +105,7 @@ class BadClips(Callback):
     ) -> None:
         """List the failures of all processes, and stop the run when there are too many."""
         assert isinstance(pl_module, VIPModule)
-        complete = batch.frames.numel() > 0
+        complete = batch.frames.numel() > 0 or batch.is_missing
         told = pl_module.ranks.tell(len(batch.failures), batch.num_clips, complete)()
         failed, drawn = int(told[:, 0].sum()), int(told[:, 1].sum())
         self._failures += failed
@@ -117,7 +118,7 @@ class BadClips(Callback):
                 f"{MAX_ATTEMPTS} clips in a row could not be read; the last, {last.path}: "
                 f"{last.reason}"
             )
-        rate = self._failures / self._draws
+        rate = self._failures / max(1, self._draws)
         if self._draws >= self.min_draws and rate > self.max_failure_rate:
             raise UserError(
                 f"{self._failures} of {self._draws} draws failed ({rate:.0%}, data."
@@ -159,7 +160,7 @@ class BadClips(Callback):
         self._listed.update(new)
         add_bad_clips(self.file, new.values())
         for failure in new.values():
-            _log.warning("left out %s: %s", failure.clip_id, failure.reason)
+            _log.warning(visible(f"left out {failure.clip_id}: {failure.reason}"))
 
 
 class ExportEncoder(Callback):

@@ -155,8 +155,10 @@ def run_fit(args: argparse.Namespace) -> None:
         cli = FitCLI(config)
         print(cli.parser.dump(cli.config, skip_none=False), end="")
         return
+    from vipl.console import say
+
     run_dir = fit(config)
-    print(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
+    say(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
 
 
 def add_bench(commands: Commands) -> None:
@@ -291,7 +293,9 @@ def _refuse(message: str, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    print(f"vipl: {message}", file=sys.stderr)
+    from vipl.console import say
+
+    say(f"vipl: {' '.join(message.splitlines())}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 

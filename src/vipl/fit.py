@@ -18,11 +18,13 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.config import Config
+from vipl.console import say
 from vipl.data.datamodule import VideoDataModule
+from vipl.data.loading_failures import deaths_explained
 from vipl.errors import UserError
 from vipl.explain import explain
 from vipl.files import write_atomically
-from vipl.fit_config import Composer, check_numbers, try_optimizer, write_times_as_text
+from vipl.fit_config import Composer, check_numbers, write_times_as_text
 from vipl.keys import Keys
 from vipl.module import VIPModule
 from vipl.parallel import TimmSyncBatchNorm, check_trainer, keep_gradients_once
@@ -120,7 +122,6 @@ class FitCLI(LightningCLI):
         self._set_up_processor()
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         self._instantiate()
-        try_optimizer(self.model)
         keep_gradients_once(self.trainer)
         check_trainer(
             self.trainer,
@@ -128,6 +129,7 @@ class FitCLI(LightningCLI):
             sync_batchnorm=self.config.trainer.sync_batchnorm,
         )
         self.model.check_optimizer(validates=self.trainer.limit_val_batches != 0)
+        self.datamodule.check_shared_memory(self.trainer.world_size, self.trainer.num_nodes)
         if self.goes_on and self.config.overwrite:
             raise UserError(
                 f"overwrite=true would delete the run in {self.run_dir} that ckpt_path goes on "
@@ -161,7 +163,7 @@ class FitCLI(LightningCLI):
                 "trainer.use_distributed_sampler is true, expected false: the data module shares "
                 "the samples out itself, so that they do not depend on the number of processes"
             )
-        if trainer["logger"] is not False:
+        if trainer["logger"] is not False:  # true means what every run has
             own_loggers = [one for one in _as_list(trainer["logger"]) if isinstance(one, Logger)]
             kwargs["logger"] = [*default_loggers(self.run_dir, self.found), *own_loggers]
         if not self.datamodule.num_clips("val"):
@@ -258,12 +260,13 @@ def fit(config: Config | Composer) -> Path:
         with claimed(cli.run_dir, overwrite=overwrite, resume=cli.goes_on):
             if cli.trainer.is_global_zero:
                 cli.save_config()
-                print(cli.describe(), flush=True)
+                say(*cli.describe().splitlines(), flush=True)
                 cli.tell_loggers()
             if cli.trainer.strategy.root_device.type == "cpu":
                 keep_freed_memory()
             path = None if cli.found is None else cli.found.path
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
+            with deaths_explained():
+                cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
     finally:

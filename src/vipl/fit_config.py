@@ -11,7 +11,6 @@ from pytorch_lightning.cli import LightningArgumentParser
 from vipl.config import Config, compose
 from vipl.errors import UserError
 from vipl.keys import Keys
-from vipl.module import VIPModule
 
 _RANGES: tuple[tuple[str, float, float | None], ...] = (
     ("seed_everything", 0, None),
@@ -97,20 +96,3 @@ def write_times_as_text(config: Config) -> None:
         minutes, hours = seconds // 60, seconds // 3600
         clock = (hours // 24, hours % 24, minutes % 60, seconds % 60)
         trainer[key] = ":".join(f"{part:02d}" for part in clock)
-
-
-def try_optimizer(module: VIPModule) -> None:
-    """Make the optimiser and the schedule once, for what they refuse, before a folder is made.
-
-    Raises:
-        UserError: If they refuse their arguments.
-    """
-    try:
-        module.configure_optimizers()
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"model.optimizer or model.lr_scheduler refuses its init_args: {reason}"
-        ) from error

@@ -17,7 +17,7 @@ from torch import Tensor
 from vipl.errors import UserError
 from vipl.models.encoder import Distance, Encoder
 from vipl.names import choose
-from vipl.rewards import Combine, GoalReward, Mode, as_images, step_reward
+from vipl.rewards import Combine, GoalReward, Mode, as_images, as_pictures, step_reward
 
 Images: TypeAlias = NDArray[np.uint8]
 
@@ -100,7 +100,7 @@ class VisualReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs)
             picture: Any = self.env.render()
         else:
             picture = observation[self._image_key] if self._image_key else observation
-        return _valued(self._reward, np.asarray(picture)[None])
+        return _valued(self._reward, as_pictures(picture)[None])
 
 
 class VectorVisualReward(VectorWrapper):
@@ -196,11 +196,10 @@ class VectorVisualReward(VectorWrapper):
 
     def _value(self, observations: Any) -> Tensor:
         if self._image_key is None:
-            rendered: Any = self.env.render()
-            pictures = np.stack(rendered)
+            pictures: Any = self.env.render()
         else:
             pictures = observations[self._image_key] if self._image_key else observations
-        return _valued(self._reward, np.asarray(pictures))
+        return _valued(self._reward, as_pictures(pictures))
 
     def _last(self, infos: dict[str, Any], index: int) -> Images:
         observation = infos["final_obs"][index]
@@ -237,7 +236,7 @@ class _Goals:
         )
 
     def __call__(self, goal: Images) -> GoalReward:
-        picture = np.asarray(goal)
+        picture = as_pictures(goal)
         if picture.ndim not in (3, 4) or picture.shape[-1] != 3 or not picture.size:
             raise UserError(
                 f"the goal is {picture.dtype} {list(picture.shape)}, expected a picture, uint8 "

@@ -7,10 +7,10 @@ Shapes: T steps of an episode, H x W pixels, G pictures of a goal.
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +20,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vipl.console import say
 from vipl.data.commands import progress
 from vipl.data.pictures import read_picture
 from vipl.data.video import VideoError
 from vipl.errors import UserError
+from vipl.files import locked
 from vipl.minari_files import DATA, find_dataset, find_pictures
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
 from vipl.rewards import GoalReward, Mode, as_images
+from vipl.signals import terminated_by_exit
 
 Pictures: TypeAlias = NDArray[np.uint8]
 
@@ -40,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     source = find_dataset(args.dataset)
     encoder = load_encoder(args.encoder, args.device, weights=args.weights)
     episodes = label(source, args.out, encoder, args.goal, image_key=args.image_key, mode=args.mode)
-    print(
+    say(
         f"{args.out}: {episodes} episodes with the rewards of {args.encoder}; "
         f"minari.MinariDataset({str(args.out / 'data')!r}) loads them"
     )
@@ -74,9 +77,7 @@ def label(
     """
     import minari
 
-    if out.exists():
-        raise UserError(f"{out} is there already: name a new folder as --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _check_new(out)
     dataset = minari.MinariDataset(source / "data")
     if not (source / "data" / DATA).is_file():
         form = dataset.storage.metadata.get("data_format")
@@ -130,11 +131,30 @@ def _describe(folder: Path, encoder: Encoder, goal: Sequence[str], mode: Mode) -
     file.write_text(json.dumps(metadata))
 
 
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise UserError(f"{out} is there already: name a new folder as --out")
+
+
 @contextmanager
 def _unfinished(out: Path) -> Iterator[Path]:
-    """Give a folder beside the one that is meant, and rename it at the end."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-        folder = Path(temporary) / out.name
-        folder.mkdir()
-        yield folder
-        os.replace(folder, out)
+    """Give a folder beside the one that is meant, and rename it at the end.
+
+    It is always the same, and held by a lock: what a killed process left is cleared by the next.
+    """
+    work = out.parent / f".{out.name}.unfinished"
+    refusal = f"another process labels to {out}: wait for it, or name another --out"
+    with locked(work, refusal), terminated_by_exit():
+        folder = work / out.name
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _check_new(out)  # since a moment ago
+            folder.mkdir()
+            yield folder
+            os.replace(folder, out)
+        except (shutil.Error, OSError, RuntimeError) as error:  # of HDF5, without a number
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
+        finally:
+            shutil.rmtree(work)

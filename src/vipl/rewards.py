@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vipl.errors import UserError
 from vipl.models.encoder import Distance, Encoder
 from vipl.names import choose
 
@@ -49,9 +50,10 @@ class GoalReward:
         distance: Distance | None = None,
         combine: Combine = "mean",
     ) -> None:
-        parts = [goal] if isinstance(goal, Tensor) else list(goal)
-        batches = [part if part.ndim == 4 else part[None] for part in parts]
-        if not sum(map(len, batches)):
+        parts = list(goal) if isinstance(goal, list | tuple) else [goal]
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        batches = [part if part.ndim == 4 else part[None] for part in tensors]
+        if len(tensors) < len(parts) or not sum(map(len, batches)):
             raise ValueError("the goal has no image, expected uint8 [3, H, W] or [G, 3, H, W]")
         embeddings = torch.cat([encoder.embed(batch) for batch in batches])
         self._set_goal(encoder, embeddings, distance, combine)
@@ -141,7 +143,34 @@ def step_reward(before: Tensor, after: Tensor, first: Tensor, *, mode: Mode) -> 
     return (after - before) / scale
 
 
-def as_images(pictures: NDArray[Any]) -> Tensor:
-    """Return pictures [..., H, W, 3] as an encoder's images [..., 3, H, W]."""
+def as_pictures(shown: Any) -> NDArray[Any]:
+    """Return what is given or rendered as one array.
+
+    Raises:
+        UserError: If it is nothing, or of several sizes.
+    """
+    several = shown if isinstance(shown, list | tuple) else []
+    sizes = sorted({np.shape(one) for one in several if one is not None})
+    if len(sizes) > 1:
+        raise UserError(
+            f"pictures are of different sizes ({' and '.join(map(str, sizes))}): bring them to "
+            "one, uint8 [..., H, W, 3]"
+        )
+    pictures = np.asarray(None if any(one is None for one in several) else shown)
+    if pictures.dtype == object:
+        raise UserError(
+            "there is nothing where a picture is expected, uint8 [..., H, W, 3]: render() gave "
+            "None, or the goal is none"
+        )
+    return pictures
+
+
+def as_images(shown: Any) -> Tensor:
+    """Return pictures [..., H, W, 3] as an encoder's images [..., 3, H, W].
+
+    Raises:
+        UserError: As `as_pictures` does.
+    """
+    pictures = as_pictures(shown)
     # Copied where their memory is read-only or out of order, which torch does not take.
     return torch.from_numpy(np.require(pictures, requirements=["C", "W"])).movedim(-1, -3)

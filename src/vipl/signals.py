@@ -7,8 +7,10 @@ being made would be lost or, worse, made of other clips.
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,12 +22,44 @@ GROUP_SIGNALS = frozenset(
 )
 """What schedulers and terminals send to all processes of a job."""
 
+_PATIENCE_S = 3.0
+_NUDGE_S = 0.5
+_LAST_S = 60.0
+
+
+class WaitedInVainError(BaseException):
+    """What was waited for when a stop was asked for did not come; no defect to be caught."""
+
+
+class _Waiting:
+    """Since when the main thread has waited for data, in seconds of `time.monotonic`."""
+
+    since: float | None = None
+
+
+@contextmanager
+def waiting_for_data() -> Iterator[None]:
+    """Let a wait of the main thread, for what may never come, end soon after a request to stop.
+
+    Raises:
+        WaitedInVainError: Where it does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Waiting.since = time.monotonic()
+    try:
+        yield
+    finally:
+        _Waiting.since = None
+
 
 class StopRequest:
     """Remembers that a signal asked the process to stop.
 
     The first SIGINT is remembered, too; the second ends the process at once, as the system does
-    it, also while the process waits in a library.
+    it, also while the process waits in a library. What the process waits for in
+    `waiting_for_data` is given up a few seconds after the signal.
 
     Attributes:
         signal: The last of the signals that came, None while none has.
@@ -33,6 +67,9 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._came_at = 0.0
+        self._nudged = False
+        self._events: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._announce = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -47,19 +84,47 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in signals:
                 self._before[number] = signal.signal(number, self._remember)
+            if signal.SIGTERM in self._before and hasattr(signal, "pthread_kill"):
+                threading.Thread(target=self._nudge, daemon=True).start()
 
     def release(self) -> None:
         """Give the signals back to those who had them before."""
+        self._events.put(False)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
+        if self._nudged:
+            self._nudged = False
+            if self._waits_in_vain():
+                raise WaitedInVainError
+            return
+        self.signal, self._came_at = signal.Signals(number), time.monotonic()
+        self._events.put(True)
         if self.signal == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if self._announce:  # not by `print`: the signal may have come in the middle of one
                 os.write(2, b"\nSaving after this step; Ctrl-C again ends at once without it.\n")
+
+    def _waits_in_vain(self) -> bool:
+        since = _Waiting.since
+        if self.signal is None or since is None:
+            return False
+        return time.monotonic() - max(since, self._came_at) > _PATIENCE_S
+
+    def _nudge(self) -> None:
+        """In a thread: wake the main thread, by a signal of its own, where it waits in vain."""
+        asked = self._events.get()
+        while asked:
+            try:
+                asked = self._events.get(timeout=_NUDGE_S)
+            except queue.Empty:
+                if self._waits_in_vain():
+                    self._nudged = True
+                    main = threading.main_thread().ident
+                    assert main is not None
+                    signal.pthread_kill(main, signal.SIGTERM)
 
 
 @contextmanager
@@ -102,6 +167,27 @@ def _end_when_parent_asks() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != started_by.pid:
         pass
     os._exit(0)
+
+
+def end_with(descriptor: int) -> None:
+    """Have SIGTERM end this process when all who hold the other end of a pipe are gone.
+
+    SIGKILL follows where that is not heeded in time. Where the one that started a process is
+    killed, nobody else ends it.
+
+    Args:
+        descriptor: Of the end to read from.
+    """
+    os.set_inheritable(descriptor, False)
+    threading.Thread(target=_end_when_closed, args=(descriptor,), daemon=True).start()
+
+
+def _end_when_closed(descriptor: int) -> None:
+    while os.read(descriptor, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager

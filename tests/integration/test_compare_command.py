@@ -291,3 +291,29 @@ def test_tasks_that_are_a_sample_are_resampled(runs):
     assert min(map(len, by_task.values())) > 1
     expected = bootstrap_mean([float(np.mean(values)) for values in by_task.values()])
     assert found.overall[0].mean == expected
+
+
+def test_intervals_are_named_where_they_are_used(runs, capsys, monkeypatch):
+    """Rates without spread have Wilson's, and their differences Newcombe's, not the bootstrap's."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def set_success(run, values):
+        path = Path(run, "records.jsonl")
+        records = [json.loads(line) for line in main_lines(run)]
+        for number, record in enumerate(records):
+            record["metrics"]["success"] = values[number % len(values)]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    shown = {}
+    for name, values in (("mixed", ([0.0, 1.0], [1.0, 0.0, 0.0])), ("alike", ([1.0], [0.0]))):
+        set_success("a", values[0])
+        set_success("b", values[1])
+        assert main(["compare", "a", "b", "--metric", "success", "--out", name]) == 0
+        shown[name] = " ".join(capsys.readouterr().out.split())
+        page = " ".join(Path(name, "compare.html").read_text().split())
+        assert ("Newcombe's where all pairs" in page.replace("&#39;", "'")) == (name == "alike")
+    named = "over episodes: bootstrap, Wilson's where all episodes ended alike, Newcombe's where"
+    assert named in shown["alike"]
+    assert "bootstrap. The last two" in shown["mixed"]
+    assert main(["compare", "a", "b", "--metric", "error"]) == 0
+    assert "Wilson" not in capsys.readouterr().out

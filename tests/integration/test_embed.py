@@ -199,6 +199,33 @@ def test_what_was_killed_goes_on(encoder, videos, tmp_path, capsys):
     assert np.abs(matrix(table) - expected).max() < 1e-5
 
 
+def test_sigterm_keeps_what_is_done_and_a_small_shared_memory_is_refused(
+    encoder, videos, tmp_path, capsys, monkeypatch
+):
+    import vipl.embed.command as command
+
+    done = []
+
+    def collect(parts, results, bar):
+        for result in results:
+            parts.add(result.piece, result.embeddings.numpy())
+            done.append(result)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(command, "_collect", collect)
+    out = tmp_path / "x.parquet"
+    with pytest.raises(SystemExit) as stopped:
+        embed(encoder, videos, out)
+    assert stopped.value.code == 143
+    assert len(done) == 1
+    assert len(list((tmp_path / "x.parquet.parts").glob("part-*.arrow"))) == 1
+    monkeypatch.setattr("vipl.data.shared_memory._free_bytes", lambda: 10**4)
+    assert embed(encoder, videos / "0.mp4", tmp_path / "y.parquet", "--workers", 2) == 2
+    shown = capsys.readouterr().err
+    assert "/dev/shm has 0.0 MB free" in shown
+    assert "--workers=0" in shown
+
+
 def test_what_is_done_is_not_done_again(encoder, videos, tmp_path, monkeypatch):
     out = tmp_path / "x.parquet"
     monkeypatch.setattr("vipl.embed.output.Output.write", _interrupted)

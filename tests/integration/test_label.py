@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -193,3 +196,45 @@ def test_stable_baselines3_trains_on_it(source, goal, encoder, tmp_path):
     model.train(gradient_steps=3, batch_size=4)
     assert model.replay_buffer.size() == 5
     assert model.replay_buffer.rewards[:5].std() > 0
+
+
+LABEL = """
+import os, signal, sys
+import vipl.label
+from vipl.cli import main
+before = vipl.label._write
+def write(folder, episode, rewards):
+    before(folder, episode, rewards)
+    print("written", flush=True)
+    sys.stdin.readline() if sys.argv[1] == "wait" else os.kill(os.getpid(), int(sys.argv[1]))
+vipl.label._write = write
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_killed_is_cleared(source, goal, encoder, tmp_path, number):
+    out = tmp_path / "out" / "labelled"
+    arguments = command(source, out, encoder, goal)
+    killed = subprocess.run(
+        [sys.executable, "-c", LABEL, str(int(number)), *arguments], stdout=subprocess.DEVNULL
+    )
+    assert killed.returncode == (-number if number == signal.SIGKILL else 143)
+    assert bool(list(out.parent.iterdir())) == (number == signal.SIGKILL)
+    assert main(arguments) == 0
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_two_at_once(source, goal, encoder, tmp_path, capsys):
+    out = tmp_path / "labelled"
+    arguments = command(source, out, encoder, goal)
+    with subprocess.Popen(
+        [sys.executable, "-c", LABEL, "wait", *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as first:  # fmt: skip
+        assert first.stdout.readline() == b"written\n"
+        assert main(arguments) == 2
+        assert "another process labels to" in capsys.readouterr().err
+        first.communicate(b"\n" * 20)
+        assert first.returncode == 0
+    assert [path.name for path in tmp_path.iterdir() if "labelled" in path.name] == ["labelled"]

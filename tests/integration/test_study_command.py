@@ -3,11 +3,11 @@
 import copy
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -165,6 +165,23 @@ def test_a_part_of_a_study(study, here, capsys):
     assert main(["study", "page", str(study), "seeds=[0]"]) == 0
 
 
+def test_steps_import_nothing_from_the_working_directory(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("argparse", "yaml", "vipl", "runpy"):
+        Path(f"{name}.py").write_text("raise SystemExit(9)\n")
+    with Path("log").open("w+b") as log:
+        assert runner._Run(tmp_path, [])._call(["--version"], log) == 0
+        log.seek(0)
+        assert log.read().startswith(b"vipl ")
+
+
+def processes_of(session: int) -> list[str]:
+    """Return the processes of a session that have not ended."""
+    listed = subprocess.run(["ps", "-s", str(session), "-o", "stat=,args="], capture_output=True)
+    lines = listed.stdout.decode(errors="replace").splitlines()
+    return [line for line in lines if not line.startswith("Z")]
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_study_and_a_stopped_one_is_taken_up(study):
     command = [sys.executable, "-m", "vipl.cli", "study", "run", str(study)]
@@ -175,7 +192,10 @@ def test_two_processes_share_a_study_and_a_stopped_one_is_taken_up(study):
         time.sleep(4)  # in the midst of trainings
         stopped.send_signal(number)
         assert stopped.wait(timeout=60) == (143 if number == signal.SIGTERM else -number)
-        os.killpg(stopped.pid, signal.SIGKILL) if number == signal.SIGKILL else None
+        deadline = time.monotonic() + 30
+        while left := processes_of(stopped.pid):  # its steps end with it, and what they started
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=280)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]

@@ -180,6 +180,8 @@ def test_stable_baselines3_learns_by_it(encoder):
         (Dot(), {"image_key": ""}, r"observations are float32 \[1\], expected pictures"),
         (Dot("rgb_array"), {"goal": GOAL[:, :, 0]}, r"the goal is uint8 \[48, 48\], expected"),
         (Dot("rgb_array"), {"goal": GOAL[:0]}, r"the goal is uint8 \[0, 48, 3\], expected"),
+        (Dot("rgb_array"), {"goal": [GOAL, GOAL[:40]]}, r"different sizes \(\(40.* and \(48"),
+        (Dot("rgb_array"), {"goal": [GOAL, None]}, "there is nothing where a picture is expected"),
         (Dot("rgb_array"), {"goal": GOAL / 255}, r"float64 .* expected torch.uint8"),
         (Dot("rgb_array"), {"mode": "other"}, "there is no mode 'other'"),
     ],
@@ -187,6 +189,22 @@ def test_stable_baselines3_learns_by_it(encoder):
 def test_what_gives_no_reward_says_why(encoder, env, options, message):
     with pytest.raises(ValueError, match=message):
         VisualReward(env, encoder, **{"goal": GOAL, **options})
+
+
+class Blind(Dot):
+    """Renders nothing, as environments do whose render_mode was set too late."""
+
+    def render(self):
+        return None
+
+
+def test_an_environment_that_renders_nothing_says_so(encoder):
+    message = r"nothing where a picture is expected.*render\(\) gave None"
+    with pytest.raises(UserError, match=message):
+        VisualReward(Blind("rgb_array"), encoder, GOAL).reset(seed=0)
+    many = gymnasium.vector.SyncVectorEnv([lambda: Blind("rgb_array")] * 2)
+    with pytest.raises(UserError, match=message):
+        VectorVisualReward(many, encoder, GOAL).reset(seed=0)
 
 
 def test_a_goal_of_another_resolution(encoder):

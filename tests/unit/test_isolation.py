@@ -15,7 +15,7 @@ from tests import media
 from tests.decoder_stand_in import CHILD, ROOT
 
 from vipl.data.decoder_child import send
-from vipl.data.decoder_pool import probe_many
+from vipl.data.decoder_pool import call_many, probe_many
 from vipl.data.isolation import DecoderProcess
 from vipl.data.probe import VideoInfo, probe
 from vipl.data.video import VideoError, VideoReader
@@ -239,3 +239,21 @@ def test_probe_many(folder: Path, tmp_path: Path) -> None:
     first = probe_many(paths, workers=1, timeout_s=20)
     next(first)
     first.close()
+
+
+def test_what_is_not_wanted_any_more_is_not_waited_for(folder: Path) -> None:
+    """An interrupt of `vipl prepare` must not wait until a video that hangs has timed out."""
+
+    def look(decoder: DecoderProcess, job: int) -> int:
+        if job:
+            decoder.glance(folder / "plain.mp4")
+            os.kill(decoder.pid, signal.SIGSTOP)
+            decoder.glance(folder / "plain.mp4")
+        return job
+
+    results = call_many(look, [0, 1, 2], workers=3, timeout_s=100)
+    assert next(results) == (0, 0)
+    begin = time.monotonic()
+    time.sleep(2)
+    results.close()
+    assert time.monotonic() - begin < 30

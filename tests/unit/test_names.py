@@ -1,7 +1,7 @@
 import pytest
 
 from vipl.errors import UserError
-from vipl.names import choose
+from vipl.names import choose, is_plain, plain
 
 KNOWN = ("sdoor_open", "sdoor_close", "light_on", "knob1_on")
 
@@ -32,3 +32,17 @@ def test_names_are_taken_once_and_in_the_users_order():
 
 def test_none_means_all():
     assert choose("task", None, KNOWN) == list(KNOWN)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "/a", "../a", " a", "a\nb", "a\x1b[31m", ".a", "a" * 300]
+)
+def test_names_of_folders_are_plain(name):
+    assert not is_plain(name)
+    assert is_plain(plain(name))
+
+
+def test_plain_names_stay():
+    for name in ("vip-1", "timm:vit_small.augreg", "größe 2"):
+        assert is_plain(name)
+    assert plain("timm:vit_small.augreg") == "timm:vit_small.augreg"

@@ -173,3 +173,26 @@ def test_records_of_other_runs_are_found_and_copied(tmp_path):
     (theirs / "videos/old.mp4").unlink()
     assert copy_record(found["b"], mine, CELL).video is None
     assert json.loads(copy.to_line())["key"] == "b"
+
+
+def test_a_copied_record_names_no_file_outside_its_run(tmp_path):
+    """Runs are handed on: a record that names /etc/passwd must not carry it into another run."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes(b"secret")
+    (other / "videos").mkdir(parents=True)
+    (other / "videos" / "link.mp4").symlink_to(secret)
+    (other / "linked").symlink_to(tmp_path)
+    for name in ("../secret.mp4", str(secret), "videos/link.mp4", "linked/secret.mp4"):
+        assert copy_record((other, record("b", video=name)), mine, CELL).video is None
+    assert not mine.exists()
+    write_states(other, CELL, np.zeros((2, 3)))
+    states = next((other / "states").iterdir())
+    states.rename(tmp_path / "states.npz")
+    states.symlink_to(tmp_path / "states.npz")
+    assert read_states(other, CELL) is None
+    (other / "videos" / "own.mp4").write_bytes(b"own")
+    own = copy_record((other, record("b", video="videos/own.mp4")), mine, CELL)
+    assert (mine / own.video).read_bytes() == b"own"
+    with pytest.raises(ValueError, match="not a record"):
+        Record.from_line(json.dumps({**vars(record("b")), "video": 3}))

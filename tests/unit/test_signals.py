@@ -35,6 +35,34 @@ def test_a_request_remembers_the_signal(capfd):
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
+HOLDER = """
+import os, subprocess, sys
+theirs, ours = os.pipe()
+code = "import time; from vipl.signals import end_with; end_with(%d); time.sleep(100)" % theirs
+child = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_process_ends_when_the_one_that_started_it_is_killed():
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE) as holder:
+        child = int(holder.stdout.readline())
+        holder.kill()
+    deadline = time.monotonic() + 20
+    while os.path.exists(f"/proc/{child}") and "Z" not in state(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
 def serve(pipe) -> None:
     obey_parent_only()
     pipe.send("ready")

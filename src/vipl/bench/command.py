@@ -10,6 +10,7 @@ from vipl.bench.data import DataTimes, time_data
 from vipl.bench.run import BenchCLI
 from vipl.bench.step_timer import Repeated, StepTimes
 from vipl.bench.verdict import verdict
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.fit import hush
 from vipl.fit_config import composing
@@ -102,4 +103,4 @@ def describe_data(data: DataTimes) -> list[str]:
 
 @rank_zero_only
 def _print(lines: list[str]) -> None:
-    print("\n".join(lines), flush=True)
+    say(*lines, flush=True)

@@ -9,6 +9,7 @@ from pytorch_lightning.cli import LightningCLI
 
 from vipl.bench.step_timer import StepTimer, StepTimes
 from vipl.data.closing_loader import ClosingLoader
+from vipl.data.loading_failures import deaths_explained
 from vipl.data.samples import Batch
 from vipl.fit import FitCLI
 
@@ -44,5 +45,13 @@ class BenchCLI(FitCLI):
         """Train on the batches, and return what a step took."""
         timer = StepTimer(warmup=warmup, steps=steps)
         callbacks: list[Callback] = [timer]
-        self.instantiate_trainer(callbacks=callbacks).fit(self.model, batches)
+        trainer = self.instantiate_trainer(callbacks=callbacks)
+        # Lightning's handlers wait for the next batch, which may never come: nothing is to save.
+        trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+        with deaths_explained():
+            trainer.fit(self.model, batches)
         return timer.result()
+
+
+def _nothing() -> None:
+    """Do nothing."""

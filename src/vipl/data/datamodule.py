@@ -22,6 +22,7 @@ from vipl.data.samples import (
     single,
 )
 from vipl.data.sampling import MIN_FRAMES, Tuples
+from vipl.data.shared_memory import check_room, held_bytes
 from vipl.data.video import Backend, has_decord
 from vipl.errors import UserError
 
@@ -225,6 +226,7 @@ class VideoDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=begin_worker,
         )
+        loader.instead = Batch.missing()
         self._loaders.append(loader)
         return loader
 
@@ -245,8 +247,29 @@ class VideoDataModule(pl.LightningDataModule):
             num_workers=min(self.num_workers, count),
             worker_init_fn=begin_worker,
         )
+        loader.instead = HeldOutClip.missing()
         self._loaders.append(loader)
         return loader
+
+    def check_shared_memory(self, processes: int, machines: int) -> None:
+        """Refuse to begin where batches would not find room on their way from loading processes.
+
+        Args:
+            processes: Of the run.
+            machines: That they are on.
+
+        Raises:
+            UserError: If there is less shared memory than they may hold.
+        """
+        samples = self._samples["train"]
+        frame_bytes = 3 * samples.reader.crop["size"] ** 2
+        batch = self.batch_size // processes * samples.frames_per_clip * frame_bytes
+        held = held_bytes(batch, workers=self.num_workers, prefetched=_PREFETCHED_BATCHES)
+        count = min(self.num_clips("val"), self.val_clips)
+        if count:
+            clip = (self.val_frames + samples.frames_per_clip) * frame_bytes
+            held += held_bytes(clip, workers=min(self.num_workers, count))
+        check_room(held * max(1, processes // machines), option="data.num_workers")
 
     def close(self) -> None:
         """End the processes of all loaders."""

@@ -1,6 +1,9 @@
 """Many decoding processes at work at the same time."""
 
+import contextlib
+import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +12,8 @@ from typing import NamedTuple, TypeVar
 from vipl.data.isolation import DecoderProcess
 from vipl.data.probe import VideoInfo
 from vipl.data.video import VideoError
+
+_TURN_S = 0.2
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -77,8 +82,11 @@ def call_many(
     results: queue.SimpleQueue[tuple[int, Result | _Raised]] = queue.SimpleQueue()
     stop = stop or threading.Event()
 
+    decoders: list[DecoderProcess] = []
+
     def work() -> None:
         with DecoderProcess(timeout_s=timeout_s) as decoder:
+            decoders.append(decoder)
             while not stop.is_set():
                 try:
                     index, job = waiting.get_nowait()
@@ -101,4 +109,8 @@ def call_many(
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():  # at a video that takes its time, where this was interrupted
+                for pid in filter(None, [decoder.pid for decoder in decoders]):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                thread.join(_TURN_S)

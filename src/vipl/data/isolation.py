@@ -35,7 +35,7 @@ _START_TIMEOUT_S = 120.0
 _CALLS_PER_CHILD = 4000
 _CHILD = """
 import sys
-sys.path.pop(0)
+sys.path[:] = [folder for folder in sys.path if folder]
 sys.path.append(sys.argv[2])
 from vipl.data.decoder_child import serve
 serve(int(sys.argv[1]))

@@ -50,6 +50,16 @@ class Batch(NamedTuple):
         """B, 0 where some sample could not be made."""
         return len(self.frames) // self.tuples_per_clip
 
+    @classmethod
+    def missing(cls) -> "Batch":
+        """Return what stands for a batch that did not come, where the run is to stop."""
+        return cls(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), [])
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it stands for a batch that did not come."""
+        return not self.frames.numel() and not self.failures
+
 
 class HeldOutClip(NamedTuple):
     """A validation batch: one clip.
@@ -67,6 +77,17 @@ class HeldOutClip(NamedTuple):
     drawn: Batch
     clip_id: str
     failures: list[BadClip]
+
+    @classmethod
+    def missing(cls) -> "HeldOutClip":
+        """Return what stands for a clip that did not come, where the run is to stop."""
+        nothing = Batch.missing()
+        return cls(nothing.frames, nothing.times, nothing, "", [])
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it stands for a clip that did not come."""
+        return not self.frames.numel() and not self.failures
 
 
 class ClipReader:
@@ -100,7 +121,11 @@ class ClipReader:
         timeout_s: float,
     ) -> None:
         self.manifest = manifest
-        self.crop = {"size": size, "scale": scale, "central_fraction": central_fraction}
+        self.crop: dict[str, Any] = {
+            "size": size,
+            "scale": scale,
+            "central_fraction": central_fraction,
+        }
         self.decoder = decoder
         self.decode_short_side = decode_short_side
         self.process = DecoderProcess(timeout_s=timeout_s)
@@ -156,6 +181,11 @@ class TrainingSamples(Dataset[Batch]):
         self.tuples_per_clip = tuples_per_clip
         self.pairs_per_clip = pairs_per_clip
         self.hung = HungClips()
+
+    @property
+    def frames_per_clip(self) -> int:
+        """Frames that a sample takes from its clip."""
+        return 4 * self.tuples_per_clip if self.tuples == "paper" else 2 * self.pairs_per_clip
 
     def __getitem__(self, n: int) -> Batch:
         """Return a batch of one sample, redrawn while its clip cannot be read."""

@@ -27,6 +27,7 @@ from vipl.errors import UserError
 from vipl.files import locked
 from vipl.models import Encoder, load_encoder
 from vipl.models.identity import encoder_sha256
+from vipl.signals import terminated_by_exit
 
 _SHOWN = 5
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         _console.print(f"{args.out} is complete: nothing is left to embed")
         return
     refusal = f"another process embeds to {args.out}: wait for it, or name another --out"
-    with locked(output.parts, refusal):
+    with locked(output.parts, refusal), terminated_by_exit():
         if output.is_complete():  # since a moment ago
             return
         output.claim()

@@ -24,7 +24,8 @@ from vipl.data.probe import VideoInfo
 from vipl.data.video import VideoError
 from vipl.data.video_inputs import OpenVideo, Video
 
-_PIECE_FRAMES = 16
+PIECE_FRAMES = 16
+"""Frames of a piece, at most."""
 _PIECE_BYTES = 2**26  # of decoded frames
 # Frames that a decoder may have to go through for one piece, where most are passed over.
 _PIECE_REACH = 512
@@ -168,7 +169,7 @@ class Frames(IterableDataset[Piece]):
 
 def _piece_frames(info: VideoInfo, step: float) -> int:
     by_memory = _PIECE_BYTES // max(1, 3 * info.width * info.height)
-    return max(1, min(_PIECE_FRAMES, by_memory, int(_PIECE_REACH // step)))
+    return max(1, min(PIECE_FRAMES, by_memory, int(_PIECE_REACH // step)))
 
 
 def _no_frames() -> tuple[NDArray[np.int64], NDArray[np.float64], Tensor]:

@@ -17,7 +17,9 @@ from torch.utils.data import IterableDataset
 
 from vipl.allocator import keep_freed_memory
 from vipl.data.closing_loader import ClosingLoader, begin_worker
-from vipl.embed.frames import Frames, Piece
+from vipl.data.loading_failures import deaths_explained
+from vipl.data.shared_memory import check_room, held_bytes
+from vipl.embed.frames import PIECE_FRAMES, Frames, Piece
 from vipl.embed.network import Network, Precision
 from vipl.models import Encoder
 
@@ -79,17 +81,19 @@ def embedding(
         workers: Processes that decode; 0: this one.
 
     Raises:
-        UserError: If there is no such device.
+        UserError: If there is no such device, too little shared memory, or a process dies.
     """
     workers = min(workers, len(frames.todo))
     if device == "cpu" and len(frames.todo) >= _VIDEOS_PER_PROCESS * workers > 0:
         network = Network(encoder, device=device, precision=precision)
         embedded = EmbeddedFrames(frames, network, batch_size)
-        with closing(_loader(embedded, workers)) as results:
+        with deaths_explained(), closing(_loader(embedded, workers)) as results:
             yield iter(results)
         return
     keep_freed_memory()
-    with closing(_loader(frames, workers)) as decoded:
+    piece_bytes = PIECE_FRAMES * 3 * encoder.image_size**2
+    check_room(held_bytes(piece_bytes, workers=workers), option="--workers")
+    with deaths_explained(), closing(_loader(frames, workers)) as decoded:
         pieces = iter(decoded)  # the processes start here, before a GPU is touched
         network = Network(encoder, device=device, precision=precision)
         yield _through(network, pieces, batch_size)

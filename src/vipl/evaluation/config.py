@@ -5,7 +5,6 @@ import warnings
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -16,7 +15,7 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import CONTROLS, Evaluator, Grid
 from vipl.evaluation.registry import Suite, load_suite
 from vipl.explain import explain
-from vipl.names import choose
+from vipl.names import choose, is_plain
 
 HELP_COMMAND = "vipl eval --suite SUITE --help"
 
@@ -209,5 +208,7 @@ def _check(options: Options, suite: Suite) -> None:
         raise UserError(f"budgets is {options.budgets}, expected integers of 1 or more")
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers is {options.workers}, expected 0 or more")
-    if options.run_id is not None and options.run_id != Path(options.run_id).name:
-        raise UserError(f"--run-id is {options.run_id!r}, expected the name of a folder")
+    if options.run_id is not None and not is_plain(options.run_id):
+        raise UserError(
+            f"--run-id is {options.run_id!r}, expected one plain name of a folder, such as vip-1"
+        )

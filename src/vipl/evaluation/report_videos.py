@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.report_data import Measure, Results, number
-from vipl.evaluation.results import Record
+from vipl.evaluation.results import Record, file_of
 from vipl.evaluation.statistics import metric_of
 
 _EACH = 3
@@ -82,10 +82,9 @@ def _varied(records: Iterable[Record]) -> list[Record]:
 
 def _file(results: Results, record: Record) -> Path | None:
     """Return the record's video, or None if it is lost, too large or not in the folder."""
-    folder = results.folder.resolve()
-    path = (folder / str(record.video)).resolve()
-    known = path.is_relative_to(folder) and path.suffix in _TYPES and path.is_file()
-    return path if known and 0 < path.stat().st_size <= _MAX_BYTES else None
+    path = file_of(results.folder, str(record.video))
+    known = path is not None and path.suffix in _TYPES
+    return path if known and path and 0 < path.stat().st_size <= _MAX_BYTES else None
 
 
 def _video(results: Results, record: Record) -> Video:

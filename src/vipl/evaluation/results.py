@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, Cell
 from vipl.files import write_atomically
+from vipl.names import plain
 
 FORMAT = "vipl-evaluation"
 FORMAT_VERSION = 1
@@ -70,6 +71,8 @@ class Record:
         values = json.loads(line)
         names = {known.name for known in fields(cls)}
         if not isinstance(values, dict) or not names <= set(values):
+            raise ValueError("not a record")
+        if not isinstance(values["video"], str | None):
             raise ValueError("not a record")
         return cls(**{name: values[name] for name in names})
 
@@ -165,8 +168,8 @@ def states_path(cell: Cell) -> str:
 
 def read_states(folder: Path, cell: Cell) -> NDArray[np.float64] | None:
     """Return the states [T + 1, S] of a cell's episode; None where a run kept none."""
-    path = folder / states_path(cell)
-    if not path.is_file():
+    path = file_of(folder, states_path(cell))
+    if path is None:
         return None
     with np.load(path) as arrays:
         return np.asarray(arrays["states"])
@@ -198,7 +201,7 @@ def default_run_id(run: Mapping[str, Any]) -> str:
     text = json.dumps(identifying_settings(run), sort_keys=True)
     setting = run["config"].get("setting")
     how = setting if isinstance(setting, str) else run["protocol"]
-    return f"{run['encoder']['label']}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{plain(run['encoder']['label'])}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def has_results(folder: Path) -> bool:
@@ -253,13 +256,23 @@ def find_elsewhere(folder: Path, keys: Sequence[str]) -> dict[str, tuple[Path, R
     return found
 
 
+def file_of(folder: Path, name: str) -> Path | None:
+    """Return a file that a record names, None where there is none in its run's own folder.
+
+    A link out of the folder leads to none: runs come from others, too.
+    """
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
 def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record:
     """Return another run's record as this run's, its video and states copied."""
     other, record = source
     video = None
-    if record.video is not None and (other / record.video).is_file():
+    source_file = None if record.video is None else file_of(other, record.video)
+    if source_file is not None:
         video = video_path(cell)
-        content = (other / record.video).read_bytes()
+        content = source_file.read_bytes()
         write_atomically(folder / video, lambda path: path.write_bytes(content))
     if (states := read_states(other, record.cell)) is not None:
         write_states(folder, cell, states)

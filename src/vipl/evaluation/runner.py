@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vipl.config import Config
-from vipl.console import Console
+from vipl.console import Console, say
 from vipl.errors import UserError
 from vipl.evaluation.config import Settings, build_evaluator, resolve
 from vipl.evaluation.encoders import Encoders, check_device, read_encoders, role_of
@@ -157,7 +157,7 @@ class _Evaluation:
         """Say what failed, if anything did."""
         failures = self.board.failures
         if failures:
-            print(
+            say(
                 f"vipl: {len(failures)} of {len(self.keys)} cells failed ({failures[0].error}): "
                 "the same command tries them again",
                 file=sys.stderr,

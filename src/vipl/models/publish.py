@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models import hub
@@ -21,8 +22,8 @@ def push(args: argparse.Namespace) -> None:
         folder = save_encoder(encoder, name)
         (folder / "README.md").write_text(card, encoding="utf-8")
         address = hub.upload(folder, args.repository, private=args.private, endpoint=args.endpoint)
-    print(f"Pushed: {address}")
-    print(f'Load it by vipl.load_encoder("{hub.PREFIX}{args.repository}").')
+    say(f"Pushed: {address}")
+    say(f'Load it by vipl.load_encoder("{hub.PREFIX}{args.repository}").')
 
 
 def pull(args: argparse.Namespace) -> None:
@@ -34,7 +35,7 @@ def pull(args: argparse.Namespace) -> None:
     for name in hub.FILES:
         if (fetched / name).is_file():
             _copy(fetched / name, args.out / name)
-    print(f'Pulled to {args.out}: load it by vipl.load_encoder("{args.out}").')
+    say(f'Pulled to {args.out}: load it by vipl.load_encoder("{args.out}").')
 
 
 def _copy(source: Path, target: Path) -> None:

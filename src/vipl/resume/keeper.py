@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.module import VIPModule
 from vipl.resume.files import RECORD_KEY, folder_of, keep_latest, last_path, step_path
@@ -131,8 +132,10 @@ class Keeper(Checkpoint):
         # Lightning counts one too many after some of its restarts, which shifts what is logged.
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
         if batch_idx % trainer.accumulate_grad_batches:
+            if batch.is_missing:
+                self._stop(trainer, self._request.signal or signal.SIGTERM, alone=True)
             return  # half-way to a step: the gradients so far would be lost
-        stop, due = self._agree(trainer, pl_module)
+        stop, due, _ = self._agree(trainer, pl_module)
         if stop or due:
             self.save(trainer)
         if stop:
@@ -151,10 +154,11 @@ class Keeper(Checkpoint):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop as all processes agree; the validation will begin again."""
-        stop, _ = self._agree(trainer, pl_module)
-        if not stop or trainer.global_step == trainer.max_steps:
-            return  # after the last step there is only this left to do
-        if not trainer.sanity_checking:
+        stop, _, missing = self._agree(trainer, pl_module, missing=batch.is_missing)
+        at_end = trainer.global_step == trainer.max_steps  # where there is only this left to do
+        if not stop or (at_end and not missing):
+            return
+        if not (at_end or trainer.sanity_checking):  # a run saved at its end does not validate
             self._cut_validation = True
             self.save(trainer)
         self._stop(trainer, stop)
@@ -192,11 +196,16 @@ class Keeper(Checkpoint):
             if isinstance(logger, MetricsFile) and _ROWS_KEY in checkpoint:
                 logger.keep(checkpoint[_ROWS_KEY])
 
-    def _agree(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[int, bool]:
-        """Return the signal to stop for, 0 for none, and whether to save; the same everywhere."""
+    def _agree(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, missing: bool = False
+    ) -> tuple[int, bool, bool]:
+        """Return the signal to stop for (0: none), whether to save, and whether data are missing.
+
+        The answers are the same everywhere.
+        """
         assert isinstance(pl_module, VIPModule)
-        told = pl_module.ranks.tell(self._request.signal or 0, self._is_due(trainer))()
-        return int(told[:, 0].max()), bool(told[0, 1])
+        told = pl_module.ranks.tell(self._request.signal or 0, self._is_due(trainer), missing)()
+        return int(told[:, 0].max()), bool(told[0, 1]), bool(told[:, 2].any())
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         every = self.settings.every_n_steps
@@ -214,14 +223,16 @@ class Keeper(Checkpoint):
             keep_latest(self.run_dir, step=step, count=self.settings.keep)
         self._saved_step, self._saved_at = step, time.monotonic()
 
-    def _stop(self, trainer: pl.Trainer, number: int) -> None:
+    def _stop(self, trainer: pl.Trainer, number: int, *, alone: bool = False) -> None:
+        """End this process; alone: the others do not know, and are ended by their launcher."""
         if not trainer.is_global_zero:
-            raise Stopped(0)
+            raise Stopped(128 + number if alone else 0)
         if self._saved_step is not None:
-            path = last_path(self.run_dir)
-            print(f"Stopped after step {trainer.global_step}; go on with it by ckpt_path={path}")
+            path, step = last_path(self.run_dir), trainer.global_step
+            saved = "" if step == self._saved_step else f" ({self._saved_step} is the last saved)"
+            say(f"Stopped after step {step}{saved}; go on with it by ckpt_path={path}")
         else:
-            print("Stopped before the first step; there is nothing to go on with.")
+            say("Stopped before the first step; there is nothing to go on with.")
         if number == _requeue_signal(trainer):
             _requeue()
         raise Stopped(128 + (number if number == signal.SIGINT else signal.SIGTERM))
@@ -287,9 +298,9 @@ def _requeue() -> None:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         subprocess.run(["scontrol", "requeue", job], check=True)
-        print(f"Job {job} is queued again.")
+        say(f"Job {job} is queued again.")
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"Job {job} could not be queued again: {error}")
+        say(f"Job {job} could not be queued again: {error}")
 
 
 def _forget_fetched_batch(progress: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from vipl.console import Console
+from vipl.console import Console, say
 from vipl.errors import UserError
 from vipl.study.description import Study, read_study
 from vipl.study.page import write_study
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = choose_steps(steps, args.only)
     if args.dry_run:
         for step in chosen:
-            print(step.command)
+            say(step.command)
         return
     out = Path(study.out)
     if args.jobs < 1:  # before anything is removed
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> None:
     try:
         failed = run_steps(out, chosen, jobs=args.jobs)
     finally:
-        print(f"page: {write_study(study, steps, command=_command(args))}")
+        say(f"page: {write_study(study, steps, command=_command(args))}")
     if failed:
         names = ", ".join(step.name for step in failed)
-        print(
+        say(
             f"vipl: {len(failed)} of {len(chosen)} steps did not come to their end ({names}): "
             "the same command tries them again",
             file=sys.stderr,
@@ -73,7 +73,7 @@ def page(args: argparse.Namespace) -> None:
     study, steps = _read(args)
     if not Path(study.out).is_dir():
         raise UserError(f"there is nothing in {study.out} yet: {_command(args)} begins it")
-    print(f"page: {write_study(study, steps, command=_command(args))}")
+    say(f"page: {write_study(study, steps, command=_command(args))}")
 
 
 def _read(args: argparse.Namespace) -> tuple[Study, list[Step]]:

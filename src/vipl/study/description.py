@@ -12,7 +12,7 @@ from vipl.config import Config, compose
 from vipl.errors import UserError
 from vipl.explain import explain
 from vipl.keys import Keys
-from vipl.names import choose
+from vipl.names import choose, is_plain
 
 
 @dataclass
@@ -164,6 +164,9 @@ def _check(study: Study, file: str) -> None:
     if not study.seeds:
         raise UserError(f"{file}: seeds is empty, expected one at least")
     choose("encoder", [study.baseline], study.encoders)
+    for name in (*study.encoders, *study.evaluations, *study.prepare):  # of folders, too
+        if not is_plain(name):
+            raise UserError(f"{file}: the name {name!r} is none of a folder, as vip or vip-1 is")
     for name, encoder in study.encoders.items():
         given = [encoder.train, encoder.name, encoder.untrained]
         if sum(one is not None for one in given) != 1:

@@ -26,6 +26,17 @@ from vipl.study.steps import Step, everything_before, find_steps
 RECORD_FILE, OUTPUT_FILE = "record.json", "output.txt"
 _WAIT_S = 2.0
 _LAST_LINES = 5
+# A command of `vipl` that ends with whoever runs the study, and imports nothing from the working
+# directory, which `-c` and `-m` put first.
+_STEP = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+sys.path.append(sys.argv.pop(2))
+import runpy
+from vipl.signals import end_with
+end_with(int(sys.argv.pop(1)))
+runpy.run_module("vipl.cli", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -212,15 +223,22 @@ class _Run:
 
     def _call(self, arguments: Sequence[str], stream: IO[bytes]) -> int:
         """Run a command of `vipl` and return its status."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vipl.cli", *arguments],
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-        )  # fmt: skip
-        self.processes.add(process)
+        theirs, ours = os.pipe()
+        root = str(Path(__file__).parents[2])
         try:
-            return process.wait()
+            process = subprocess.Popen(
+                [sys.executable, "-c", _STEP, str(theirs), root, *arguments],
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, pass_fds=[theirs],
+                env={**os.environ, "PYTHONSAFEPATH": "1"},  # for what the step starts
+            )  # fmt: skip
+            self.processes.add(process)
+            try:
+                return process.wait()
+            finally:
+                self.processes.remove(process)
         finally:
-            self.processes.remove(process)
+            os.close(theirs)
+            os.close(ours)
 
 
 def in_words(seconds: float) -> str:

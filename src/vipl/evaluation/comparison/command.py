@@ -12,6 +12,7 @@ from vipl.evaluation.comparison.figures import Against, Comparison, Figures, com
 from vipl.evaluation.comparison.runs import read_runs
 from vipl.evaluation.comparison.text import (
     ARROWS,
+    brackets,
     chance,
     full,
     probability,
@@ -95,9 +96,9 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _overall_table(comparison: Comparison) -> Table:
-    measure, baseline = comparison.measure, comparison.labels[0]
+    measure = comparison.measure
     arrow, unit = ARROWS[measure.higher_is_better], "\n(points)" if measure.binary else ""
-    table = Table(caption=_caption(baseline), caption_justify="left", show_lines=True)
+    table = Table(caption=_caption(comparison), caption_justify="left", show_lines=True)
     table.add_column("run", overflow="fold", min_width=12)
     for name in (
         f"mean {arrow}",
@@ -124,10 +125,10 @@ def _difference(measure: Measure, against: Against) -> str:
     return f"{signed(measure, against.difference, separator=chr(10))}\np {probability(against.p)}"
 
 
-def _caption(baseline: str) -> Text:
+def _caption(comparison: Comparison) -> Text:
     return Text(
-        "In brackets: 95% bootstrap intervals over episodes. The last two columns: against "
-        f"{baseline}; p: of a sign-flip test of the paired differences."
+        f"{brackets(comparison)} The last two columns: against {comparison.labels[0]}; "
+        "p: of a sign-flip test of the paired differences."
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from vipl.evaluation.comparison.figures import Against, Comparison, Figures
 from vipl.evaluation.comparison.rows import difference_axis, difference_rows, make_row, mean_axis
 from vipl.evaluation.comparison.text import (
+    brackets,
     chance,
     full,
     probability,
@@ -53,6 +54,7 @@ def render(comparison: Comparison) -> str:
         measure=comparison.measure,
         heading=join(labels) if len(labels) <= 3 else f"{len(labels)} runs",
         title=title(comparison),
+        brackets=brackets(comparison),
         verdict=verdict(comparison),
         means=_means(comparison),
         middles=_middles(comparison),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from vipl.evaluation.comparison.figures import MIN_CELLS, Comparison
+from vipl.evaluation.comparison.figures import MIN_CELLS, Against, Comparison
 from vipl.evaluation.report_data import NOTHING, Measure, capital, join, percent, plural
 from vipl.evaluation.statistics import Interval
 
@@ -92,6 +92,25 @@ def verdict(comparison: Comparison) -> str:
         cells = plural(comparison.cells, "cell")
         return f"{first} {cells} cannot tell runs apart: that takes {MIN_CELLS} or more."
     return f"{first} {_against(comparison, baseline)}"
+
+
+def brackets(comparison: Comparison) -> str:
+    """Return what the intervals in brackets are, by the names of those that are there."""
+    ways = ["bootstrap"]
+    if comparison.measure.binary:
+        entries = [one for row in (comparison.overall, *comparison.by_task.values()) for one in row]
+        means = [*(one.mean for one in entries), *(bound.mean for bound in comparison.bounds)]
+        if any(mean.mean in (0, 1) and mean.low is not None for mean in means):
+            ways.append("Wilson's where all episodes ended alike")
+        pairs = [one.against for one in entries if one.against is not None]
+        if any(_is_one_kind(pair) and pair.difference.low is not None for pair in pairs):
+            ways.append("Newcombe's where all pairs differ alike")
+    return f"In brackets: 95% intervals over episodes: {', '.join(ways)}."
+
+
+def _is_one_kind(pair: Against) -> bool:
+    """Whether all episodes of rates differ alike, so that nothing is to be resampled."""
+    return [pair.better, pair.equal, pair.worse].count(0) == 2
 
 
 def _against(comparison: Comparison, baseline: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+from vipl.console import say
 from vipl.errors import UserError
 from vipl.models.checkpoint import load_encoder
 from vipl.models.export.forms import Form, export
@@ -35,11 +36,11 @@ def run(args: argparse.Namespace) -> None:
         opset=DEFAULT_OPSET if args.opset is None else args.opset,
     )
     if difference is None:
-        print(f"{out}: the encoder's own weights and configuration.")
+        say(f"{out}: the encoder's own weights and configuration.")
         return
-    print(f"{out}: embeddings differ by at most {difference:.1e} of their largest number.")
+    say(f"{out}: embeddings differ by at most {difference:.1e} of their largest number.")
     if args.to == "released" and encoder.own_size == "resized":
-        print(
+        say(
             "The released code embeds images of exactly 224 x 224 pixels as they are, this encoder "
             "resizes them like all others: give it images of another size."
         )
