@@ -133,7 +133,9 @@ def test_joints_and_sites_are_those_of_the_model(kitchens: dict[str, KitchenEnv]
     for task in TASKS.values():
         joint = model.joint(task.joint)
         assert joint.qposadr[0] == task.qpos_index
-        assert joint.type[0] in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+        # Not `in`: up to mujoco 3.11 an enum member equals a number on its right, then no more.
+        kinds = mujoco.mjtJoint.mjJNT_HINGE.value, mujoco.mjtJoint.mjJNT_SLIDE.value
+        assert int(joint.type[0]) in kinds
         assert model.site(task.site).id >= 0
     assert kitchens["light_on"].fps_hz == FPS_HZ
 
