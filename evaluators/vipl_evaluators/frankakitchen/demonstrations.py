@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ QUALITY_KINDS = ("expert", "half", "wandering", "noisy", "anywhere")
 """Of trajectories whose quality was asked for: `qualities.py`, `anywhere.py`."""
 
 _FOLDER = Path(__file__).parent / "data"
+_MUJOCO = "3.11.0"  # that made the demonstrations whose files do not say so: those that ship
 _HOLD_OUT_EVERY = 4
 
 
@@ -51,6 +53,7 @@ class Demonstration:
         seed: Of what made it.
         samples: That a planner tried at every step, 0 where there was none.
         folder: Where its arrays are.
+        mujoco: Version whose physics it records; another leads elsewhere where things touch.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Demonstration:
     seed: tuple[int, ...]
     samples: int
     folder: Path
+    mujoco: str = _MUJOCO
 
     @property
     def task(self) -> Task:
@@ -190,6 +194,7 @@ def write_arrays(
         action=action,
         seed=np.array(seed),
         samples=np.array(samples),
+        mujoco=np.array(version("mujoco")),
     )
     write_atomically(path, save)
 
@@ -209,6 +214,7 @@ def describe(path: Path) -> dict[str, object]:
         "split": "val" if int(number) % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else "train",
         "seed": arrays["seed"].tolist(),
         "samples": int(arrays["samples"]),
+        "mujoco": str(arrays.get("mujoco", _MUJOCO)),
     }
 
 
