@@ -136,7 +136,7 @@ def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, metavar="DIR",
-        help="of demonstrations, made by `vipl demos generate` or `verify` (those that ship with it)",
+        help="of demonstrations that `vipl demos generate` or `verify` made (those that ship)",
     )  # fmt: skip
 
 

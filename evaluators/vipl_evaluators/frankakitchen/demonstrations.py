@@ -94,7 +94,7 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
     Their arrays are read when they are asked for.
 
     Raises:
-        UserError: If the folder has no index.
+        UserError: If the folder has no index, or none that can be read.
     """
     folder = folder or _FOLDER
     index = folder / "index.json"
@@ -102,13 +102,19 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         raise UserError(
             f"{folder} holds no index.json: expected a folder that `vipl demos generate` wrote"
         )
-    entries: list[dict[str, Any]] = json.loads(index.read_text())
-    return [
-        Demonstration(
-            task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
-        )
-        for entry in entries
-    ]
+    try:
+        entries: list[dict[str, Any]] = json.loads(index.read_text())
+        return [
+            Demonstration(
+                task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
+            )
+            for entry in entries
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{index} is damaged, or of another version of vipl ({error}): delete it, and "
+            "`vipl demos generate` writes it again"
+        ) from error
 
 
 def select(

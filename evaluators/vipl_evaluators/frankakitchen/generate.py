@@ -157,8 +157,7 @@ def _run(jobs: Sequence[Job], workers: int, kind: str, make_index: Callable[[], 
         workers=workers,
         title=f"planning demonstrations ({kind})",
         sizes=[1] * len(jobs),
-        killed="a planning process was killed, perhaps for want of memory: call this again with "
-        "fewer --workers, finished demonstrations are kept",
+        kept="finished demonstrations",
     )
     for job, solved in finished:
         if not solved:

@@ -1,11 +1,11 @@
-"""Which demonstrations the installed MuJoCo replays, and others in the place of those that it does not.
+"""Which demonstrations the installed MuJoCo replays, and others in the place of the rest.
 
 Where things touch, versions of MuJoCo differ: actions that open a door with one may leave it shut
 with another. Recorded states, and so pictures and goals, are the same with all.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -15,6 +15,7 @@ import numpy as np
 from rich.table import Table
 
 from vipl.console import Console
+from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -32,6 +33,8 @@ from vipl_evaluators.frankakitchen.placement import TOUCHED, object_moved
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
 from vipl_evaluators.qualities import Way
+
+_RETRACED, _NOISE = 8, 0.15
 
 _kitchen = cache(lambda task_name: KitchenEnv(TASKS[task_name]))
 
@@ -106,16 +109,13 @@ def _run(jobs: Sequence[Job], workers: int, *, title: str) -> list[str]:
         workers=workers,
         title=title,
         sizes=[job.demonstration.frames for job in jobs],
-        killed="a process was killed, perhaps for want of memory: call this again with fewer "
-        "--workers, finished demonstrations are kept",
+        kept="finished demonstrations",
     )
     failed = {job.demonstration.name for job, replays in finished if not replays} if jobs else ()
     return [job.demonstration.name for job in jobs if job.demonstration.name in failed]
 
 
-def _replan(
-    demos: Sequence[Demonstration], failed: Sequence[str], out: Path, workers: int
-) -> None:
+def _replan(demos: Sequence[Demonstration], failed: Sequence[str], out: Path, workers: int) -> None:
     files = {demo.name: out / f"{demo.name}.npz" for demo in demos}
     for demo in demos:
         if demo.name not in failed:
@@ -165,7 +165,7 @@ def replays(env: KitchenEnv, demo: Demonstration) -> bool:
     return bool(env.is_success(replay(env, demo)[-1])) == demo.ends_solved
 
 
-def replay(env: KitchenEnv, demo: Demonstration) -> np.ndarray:
+def replay(env: KitchenEnv, demo: Demonstration) -> Floats:
     """Return the states [T + 1, S] that its actions lead to from its first."""
     first = env.state(demo.arrays["qpos"][0], demo.arrays["qvel"][0])
     return np.concatenate([first[None], env.rollout(first, demo.arrays["action"][None])[0]])
@@ -173,25 +173,37 @@ def replay(env: KitchenEnv, demo: Demonstration) -> np.ndarray:
 
 def _write(env: KitchenEnv, demo: Demonstration, output: Path) -> bool:
     """Solve the task from where a demonstration begins, and write how."""
-    way, seed, samples = retrace(env, demo), list(demo.seed), 0
-    for attempt, (samples_now, steps) in enumerate(ATTEMPTS):
+    for samples, seed, way in _ways(env, demo):
         if way is not None:
-            break
-        seed, samples = [*demo.seed[:-1], attempt], samples_now
-        way = _plan(env, demo, Planner(samples=samples), steps, np.random.default_rng(seed))
-    if way is None:
-        return False
-    states, actions = way
-    qpos, qvel = env.qpos(states), env.qvel(states)
-    write_arrays(output, qpos=qpos, qvel=qvel, action=actions, seed=seed, samples=samples)
-    return True
+            states, actions = way
+            qpos, qvel = env.qpos(states), env.qvel(states)
+            write_arrays(output, qpos=qpos, qvel=qvel, action=actions, seed=seed, samples=samples)
+            return True
+    return False
 
 
-def retrace(env: KitchenEnv, demo: Demonstration) -> Way | None:
-    """Repeat its actions, corrected towards its poses; None where that does not solve the task."""
+def _ways(env: KitchenEnv, demo: Demonstration) -> Iterator[tuple[int, list[int], Way | None]]:
+    """Try one thing after another: yield the planner's samples, the seed, and what came of it."""
+    for attempt in range(_RETRACED):  # a second each
+        seed = [*demo.seed[:-1], attempt]
+        noise = _NOISE * (attempt > 0)
+        yield 0, seed, retrace(env, demo, noise=noise, rng=np.random.default_rng(seed))
+    for attempt, (samples, steps) in enumerate(ATTEMPTS):  # minutes
+        seed = [*demo.seed[:-1], attempt]
+        planner = Planner(samples=samples)
+        yield samples, seed, _plan(env, demo, planner, steps, np.random.default_rng(seed))
+
+
+def retrace(
+    env: KitchenEnv, demo: Demonstration, *, noise: float, rng: np.random.Generator
+) -> Way | None:
+    """Repeat its actions, corrected towards its poses; None where that does not solve the task.
+
+    Noise of this standard deviation is added to the actions: there is often a way close by.
+    """
     walk = Walk(env, replay(env, demo)[0])
     for qpos, action in zip(demo.arrays["qpos"], demo.arrays["action"], strict=False):
-        walk.act(action, qpos[:ARM_JOINTS])
+        walk.act(action + rng.normal(scale=noise, size=len(action)), qpos[:ARM_JOINTS])
     return cut(env, *walk.way())
 
 

@@ -1,18 +1,14 @@
-"""Which OpenGL this machine renders with, and contexts of it.
-
-Mesa's software renderer and triton, which torch's compiler and with it torchvision and timm import,
-each bring their copy of LLVM. Triton must be imported before the first context is made: the other
-order ends in a segmentation fault. `import torch` alone does not import it.
-"""
+"""Which OpenGL this machine renders with, and contexts of it; vipl.llvm says what they exclude."""
 
 import importlib
-import importlib.util
 import os
 import subprocess
 import sys
 from typing import Any
 
+from vipl.children import how_it_ended
 from vipl.errors import UserError
+from vipl.llvm import keep_apart
 
 _TRIAL = """
 import sys
@@ -53,7 +49,7 @@ def choose_backend() -> str:
         if trial.returncode == 0:
             os.environ["MUJOCO_GL"] = os.environ[_FOUND] = name
             return name
-        last = trial.stderr.strip().splitlines()[-1:] or [f"exit status {trial.returncode}"]
+        last = trial.stderr.strip().splitlines()[-1:] or [how_it_ended(trial.returncode)]
         complaints.append(f"{name}: {last[0]}")
     unset = f"MUJOCO_GL is {wanted!r}: unset it, or " if wanted else ""
     raise UserError(
@@ -74,8 +70,7 @@ def make_context(*, size: int) -> Any:
     Raises:
         UserError: If there is no OpenGL.
     """
-    if importlib.util.find_spec("triton"):
-        importlib.import_module("triton")
+    keep_apart(mesa_next=True)
     context = importlib.import_module(f"mujoco.{_backend()}").GLContext(size, size)
     context.make_current()
     return context
