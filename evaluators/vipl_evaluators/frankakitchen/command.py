@@ -2,8 +2,10 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from vipl.control.opengl import check_setting
 from vipl.errors import UserError
 
 _KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, noisy, anywhere (all)"
@@ -44,7 +46,7 @@ def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     render.add_argument(
         "--with-shipped", action="store_true", help="those that ship with it beside --folder's"
     )
-    render.set_defaults(run=_render)
+    render.set_defaults(run=_checked(_render))
 
 
 def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -100,7 +102,7 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
     )
-    generate.set_defaults(run=_generate)
+    generate.set_defaults(run=_checked(_generate))
 
 
 def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -112,7 +114,7 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     export.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     _add_folder(export)
-    export.set_defaults(run=_export)
+    export.set_defaults(run=_checked(_export))
 
 
 def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -130,7 +132,7 @@ def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verify.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
     )
-    verify.set_defaults(run=_verify)
+    verify.set_defaults(run=_checked(_verify))
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +140,14 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, metavar="DIR",
         help="of demonstrations that `vipl demos generate` or `verify` made (those that ship)",
     )  # fmt: skip
+
+
+def _checked(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    def check_and_run(args: argparse.Namespace) -> None:
+        check_setting()  # before mujoco is imported
+        run(args)
+
+    return check_and_run
 
 
 def _export(args: argparse.Namespace) -> None:

@@ -58,6 +58,16 @@ def choose_backend() -> str:
     )
 
 
+def check_setting() -> None:
+    """Refuse a MUJOCO_GL with which `import mujoco` itself would fail.
+
+    Raises:
+        UserError: If it names what this machine does not draw with.
+    """
+    if os.environ.get("MUJOCO_GL") in ("egl", "osmesa"):
+        _backend()
+
+
 def make_context(*, size: int) -> Any:
     """Make an OpenGL context that draws off screen, and make it current.
 
