@@ -15,15 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipl.errors import UserError
+from vipl.gym_render import FreshRender, up_to_date
 from vipl.models.encoder import Distance, Encoder
 from vipl.names import choose
 from vipl.rewards import Combine, GoalReward, Mode, as_images, as_pictures, step_reward
+
+__all__ = ["FreshRender", "VectorVisualReward", "VisualReward"]
 
 Images: TypeAlias = NDArray[np.uint8]
 
 
 class VisualReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Puts the reward of an encoder and a goal image in the place of an environment's own.
+
+    MuJoCo environments are drawn as `FreshRender` says: in the state after the step.
 
     Observations stay as they are. Info, after `reset` too, has `value`, V(o; g) of the image now;
     after a step also `task_reward`, the environment's own.
@@ -97,7 +102,8 @@ class VisualReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs)
 
     def _value(self, observation: Any) -> Tensor:
         if self._image_key is None:
-            picture: Any = self.env.render()
+            with up_to_date([self.env]):
+                picture: Any = self.env.render()
         else:
             picture = observation[self._image_key] if self._image_key else observation
         return _valued(self._reward, as_pictures(picture)[None])
@@ -105,6 +111,9 @@ class VisualReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs)
 
 class VectorVisualReward(VectorWrapper):
     """`VisualReward` of many environments: one batch goes through the encoder at every step.
+
+    MuJoCo environments in other processes are drawn a step of the physics behind, unless
+    `FreshRender` wraps each.
 
     Info has `value` and `task_reward`, float [N].
 
@@ -196,7 +205,8 @@ class VectorVisualReward(VectorWrapper):
 
     def _value(self, observations: Any) -> Tensor:
         if self._image_key is None:
-            pictures: Any = self.env.render()
+            with up_to_date(getattr(self.env.unwrapped, "envs", ())):
+                pictures: Any = self.env.render()
         else:
             pictures = observations[self._image_key] if self._image_key else observations
         return _valued(self._reward, as_pictures(pictures))

@@ -290,6 +290,8 @@ def test_without_opengl_the_remedy_is_named(
 @pytest.mark.parametrize("name", ["light_on/start_00", "sdoor_open/start_00"])
 def test_actions_replay_the_states(name: str) -> None:
     demo = DEMONSTRATIONS[name]
+    if demo.mujoco != mujoco.__version__:
+        pytest.skip(f"recorded with mujoco {demo.mujoco}: others differ where things touch")
     states = replay(demo)
     np.testing.assert_allclose(states, demo.arrays["qpos"], rtol=0, atol=0.02)
     assert demo.task.is_success(states[-1, demo.task.qpos_index])

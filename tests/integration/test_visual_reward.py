@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from vipl import GoalReward, load_encoder
 from vipl.errors import UserError
-from vipl.gym import VectorVisualReward, VisualReward
+from vipl.gym import FreshRender, VectorVisualReward, VisualReward
 
 SIDE, LENGTH = 48, 6
 
@@ -149,6 +149,60 @@ def test_many_environments_as_each_alone(encoder, monkeypatch, key, autoreset):
             assert batches == [3]
         assert (infos["task_reward"] == (0 if anew else -1)).all()
         before = observations["picture"]
+
+
+def make_ant(**options):
+    return gymnasium.make("Ant-v5", render_mode="rgb_array", width=32, height=32, **options)
+
+
+def drawn_anew(env, data):
+    """What the environment shows of the state in the data, all of which is computed first."""
+    env.unwrapped.set_state(data.qpos, data.qvel)
+    return env.render()
+
+
+@pytest.mark.usefixtures("opengl")
+def test_mujoco_environments_are_drawn_in_their_state_and_move_as_before(encoder):
+    as_it_is, fresh, scratch = make_ant(), FreshRender(make_ant()), make_ant()
+    rewarded = VisualReward(make_ant(), encoder, np.zeros((32, 32, 3), np.uint8))
+    for env in (as_it_is, fresh, scratch, rewarded):
+        env.reset(seed=0)
+    stale, rng = 0, np.random.default_rng(0)
+    for _ in range(5):
+        action = rng.uniform(-1, 1, 8)
+        seen, reward, *_ = as_it_is.step(action)
+        seen_fresh, reward_fresh, *_ = fresh.step(action)
+        info = rewarded.step(action)[-1]
+        data = as_it_is.unwrapped.data
+        expected = drawn_anew(scratch, data)
+        np.testing.assert_array_equal(fresh.render(), expected)
+        assert info["value"] == pytest.approx(
+            rewarded._default.value(torch.from_numpy(expected).movedim(-1, 0)[None]).item()
+        )
+        stale += not np.array_equal(as_it_is.render(), expected)
+        np.testing.assert_array_equal(seen, seen_fresh)
+        assert reward == reward_fresh == info["task_reward"]
+        for name in ("qpos", "qvel", "qacc_warmstart", "xpos", "cam_xpos", "sensordata"):
+            for env in (fresh, rewarded):
+                ours = getattr(env.unwrapped.data, name)
+                np.testing.assert_array_equal(getattr(data, name), ours)
+    assert stale  # else there was nothing to mend
+    for env in (as_it_is, fresh, scratch, rewarded):
+        env.close()
+
+
+@pytest.mark.usefixtures("opengl")
+def test_many_mujoco_environments_are_drawn_in_their_states(encoder):
+    goal = np.zeros((32, 32, 3), np.uint8)
+    envs = gymnasium.vector.SyncVectorEnv([make_ant, make_ant])
+    many, alone = VectorVisualReward(envs, encoder, goal), VisualReward(make_ant(), encoder, goal)
+    many.reset(seed=[0, 1])
+    alone.reset(seed=1)
+    for action in np.random.default_rng(0).uniform(-1, 1, (3, 2, 8)):
+        values = many.step(action)[-1]["value"]
+        assert values[1] == pytest.approx(alone.step(action[1])[-1]["value"], rel=1e-4)
+    many.close()
+    alone.close()
 
 
 def test_make_vec_takes_it_as_a_wrapper(encoder):

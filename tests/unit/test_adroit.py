@@ -76,6 +76,13 @@ def packages_relocate(place: Floats) -> Any:
     return with_fresh_positions(theirs)
 
 
+recorded_here = pytest.mark.skipif(
+    mujoco.__version__ != "3.11.0",
+    reason="recorded with mujoco 3.11.0: others differ where things touch",
+)
+
+
+@recorded_here
 def test_a_demonstration_does_the_same_in_the_packages_pen(pen: PenEnv) -> None:
     demo = load_demonstrations()[0]
     target = pen.measure(demo.states[:1], lambda data: data.body("target").xquat)[0]
@@ -110,12 +117,17 @@ def test_the_script_does_the_same_in_the_packages_relocate(relocate: RelocateEnv
     assert info["success"]
 
 
-def test_every_demonstration_replays_and_solves(pen: PenEnv) -> None:
+@recorded_here
+def test_every_demonstration_replays(pen: PenEnv) -> None:
+    for demo in load_demonstrations():
+        replayed = pen.rollout(demo.states[0], demo.actions[None])[0]
+        np.testing.assert_allclose(replayed, demo.states[1:], atol=1e-6)
+
+
+def test_every_demonstration_solves_by_its_states(pen: PenEnv) -> None:
     demos = load_demonstrations()
     assert len({tuple(demo.states[0]) for demo in demos}) == len(demos)
     for demo in demos:
-        replayed = pen.rollout(demo.states[0], demo.actions[None])[0]
-        np.testing.assert_allclose(replayed, demo.states[1:], atol=1e-6)
         solved = pen.is_success(demo.states)
         assert solved[-generate._HELD_STEPS :].all()
         assert not solved[0]

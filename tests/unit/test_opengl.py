@@ -35,6 +35,34 @@ def test_torchvision_may_be_imported_after_the_first_context() -> None:
     assert (run.returncode, run.stdout.strip()) == (0, "alive"), run.stderr
 
 
+KITCHEN = """
+from vipl_evaluators.frankakitchen.environment import KitchenEnv
+from vipl_evaluators.frankakitchen.tasks import TASKS
+kitchen = KitchenEnv(TASKS["sdoor_open"], image_size=16)
+assert kitchen.render(kitchen.start_state()[None], "left_cam").std() > 10
+"""
+OWN_CONTEXT = """
+import mujoco
+context = mujoco.GLContext(16, 16)
+context.make_current()
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 100)
+"""
+ENCODERS = "import vipl.models, timm, torchvision\n"
+
+
+@pytest.mark.parametrize("backend", ["egl", "osmesa"])
+@pytest.mark.parametrize(
+    "code",
+    [KITCHEN + ENCODERS, "import mujoco\n" + KITCHEN + ENCODERS, OWN_CONTEXT + ENCODERS],
+    ids=["the suite first", "mujoco first", "drawn before vipl"],
+)
+def test_whatever_comes_first_the_process_lives(code: str, backend: str) -> None:
+    if run_python(OWN_CONTEXT, MUJOCO_GL=backend).returncode:
+        pytest.skip(f"{backend} does not draw here")
+    run = run_python(code + "import os; print('alive', flush=True); os._exit(0)", MUJOCO_GL=backend)
+    assert (run.returncode, run.stdout.strip()) == (0, "alive"), run.stderr
+
+
 @pytest.mark.skipif("DISPLAY" in os.environ, reason="glfw works where there is a display")
 def test_setting_that_does_not_work_here_is_named() -> None:
     run = run_python(DRAW, MUJOCO_GL="glfw")

@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from vipl.control import renderer
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -27,12 +28,27 @@ def test_processes_draw_what_one_does_and_leave_none_behind():
     (helper,) = set(multiprocessing.active_children()) - before
     os.kill(helper.pid, signal.SIGKILL)
     helper.join()
-    with pytest.raises(RuntimeError, match="a process that renders died"):
+    with pytest.raises(
+        RuntimeError, match=r"a process that renders died \(killed by SIGKILL, perhaps"
+    ):
         several.render(states, "left_cam")
     assert np.array_equal(several.render(states, "right_cam"), alone.render(states, "right_cam"))
     several.close()
     assert set(multiprocessing.active_children()) == before
     alone.close()
+
+
+def leave(pipe):
+    os._exit(3)
+
+
+def test_one_that_dies_before_it_reads_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(renderer, "_serve", leave)
+    env = KitchenEnv(TASKS["sdoor_open"], image_size=16, threads=2)
+    states = env.start_states(9, np.random.default_rng(0))
+    with pytest.raises(RuntimeError, match=r"a process that renders died \(exit status 3\)"):
+        env.render(states, "left_cam")
+    env.close()
 
 
 def test_a_context_that_ends_takes_nothing_from_the_others():

@@ -147,9 +147,8 @@ def write_clips(
     made = tried = 0
     for some in (jobs[:_FIRST], jobs[_FIRST:]):
         title, sizes = f"following demonstrations ({task_name})", [1] * len(some)
-        killed = "a process was killed, perhaps for want of memory: call this with fewer --workers"
         finished = run_jobs(
-            make_clip, some, workers=workers, title=title, sizes=sizes, killed=killed
+            make_clip, some, workers=workers, title=title, sizes=sizes, kept="finished ones"
         )
         for _, (solved, tries) in finished if some else ():
             made, tried = made + solved, tried + tries

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+from collections.abc import Callable
 
+from vipl.control.opengl import check_setting
 from vipl.errors import UserError
 from vipl.paths import path_argument
 
@@ -10,12 +12,13 @@ _KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, nois
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `vipl demos render`, `vipl demos generate` and `vipl demos export`."""
+    """Add `vipl demos render`, `generate`, `export` and `verify`."""
     parser = commands.add_parser("demos", help="the FrankaKitchen demonstrations that ship with it")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_render(actions)
     _add_generate(actions)
     _add_export(actions)
+    _add_verify(actions)
 
 
 def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +46,7 @@ def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     render.add_argument(
         "--with-shipped", action="store_true", help="those that ship with it beside --folder's"
     )
-    render.set_defaults(run=_render)
+    render.set_defaults(run=_checked(_render))
 
 
 def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,7 +102,7 @@ def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
     )
-    generate.set_defaults(run=_generate)
+    generate.set_defaults(run=_checked(_generate))
 
 
 def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -111,20 +114,58 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
     export.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     _add_folder(export)
-    export.set_defaults(run=_export)
+    export.set_defaults(run=_checked(_export))
+
+
+def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = actions.add_parser(
+        "verify", help="replay them with the installed MuJoCo, and plan anew what does not end so"
+    )
+    verify.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    verify.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
+    _add_folder(verify)
+    verify.add_argument(
+        "--replan", type=path_argument, metavar="DIR",
+        help="write those that end as recorded, and others in the place of the rest, to this "
+        "folder, for --folder (only say which they are)",
+    )  # fmt: skip
+    verify.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
+    )
+    verify.set_defaults(run=_checked(_verify))
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=path_argument, metavar="DIR",
-        help="of demonstrations that `vipl demos generate` made (those that ship with it)",
+        help="of demonstrations that `vipl demos generate` or `verify` made (those that ship)",
     )  # fmt: skip
+
+
+def _checked(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    def check_and_run(args: argparse.Namespace) -> None:
+        check_setting()  # before mujoco is imported
+        run(args)
+
+    return check_and_run
 
 
 def _export(args: argparse.Namespace) -> None:
     from vipl_evaluators.frankakitchen.export import export_demonstrations
 
     export_demonstrations(args.out, tasks=args.tasks, kinds=args.kinds, folder=args.folder)
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from vipl_evaluators.frankakitchen.verify import verify_demonstrations
+
+    verify_demonstrations(
+        tasks=args.tasks,
+        kinds=args.kinds,
+        folder=args.folder,
+        replan=args.replan,
+        workers=args.workers,
+    )
 
 
 def _generate(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ QUALITY_KINDS = ("expert", "half", "wandering", "noisy", "anywhere")
 """Of trajectories whose quality was asked for: `qualities.py`, `anywhere.py`."""
 
 _FOLDER = Path(__file__).parent / "data"
+_MUJOCO = "3.11.0"  # that made the demonstrations whose files do not say so: those that ship
 _HOLD_OUT_EVERY = 4
 
 
@@ -51,6 +53,7 @@ class Demonstration:
         seed: Of what made it.
         samples: That a planner tried at every step, 0 where there was none.
         folder: Where its arrays are.
+        mujoco: Version whose physics it records; another leads elsewhere where things touch.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Demonstration:
     seed: tuple[int, ...]
     samples: int
     folder: Path
+    mujoco: str = _MUJOCO
 
     @property
     def task(self) -> Task:
@@ -90,7 +94,7 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
     Their arrays are read when they are asked for.
 
     Raises:
-        UserError: If the folder has no index.
+        UserError: If the folder has no index, or none that can be read.
     """
     folder = folder or _FOLDER
     index = folder / "index.json"
@@ -98,13 +102,19 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         raise UserError(
             f"{folder} holds no index.json: expected a folder that `vipl demos generate` wrote"
         )
-    entries: list[dict[str, Any]] = json.loads(index.read_text())
-    return [
-        Demonstration(
-            task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
-        )
-        for entry in entries
-    ]
+    try:
+        entries: list[dict[str, Any]] = json.loads(index.read_text())
+        return [
+            Demonstration(
+                task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
+            )
+            for entry in entries
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{index} is damaged, or of another version of vipl ({error}): delete it, and "
+            "`vipl demos generate` writes it again"
+        ) from error
 
 
 def select(
@@ -190,6 +200,7 @@ def write_arrays(
         action=action,
         seed=np.array(seed),
         samples=np.array(samples),
+        mujoco=np.array(version("mujoco")),
     )
     write_atomically(path, save)
 
@@ -209,6 +220,7 @@ def describe(path: Path) -> dict[str, object]:
         "split": "val" if int(number) % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else "train",
         "seed": arrays["seed"].tolist(),
         "samples": int(arrays["samples"]),
+        "mujoco": str(arrays.get("mujoco", _MUJOCO)),
     }
 
 

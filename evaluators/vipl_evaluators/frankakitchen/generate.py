@@ -32,9 +32,10 @@ from vipl_evaluators.frankakitchen.placement import (
 )
 from vipl_evaluators.frankakitchen.processes import run_jobs
 from vipl_evaluators.frankakitchen.tasks import TASKS
+from vipl_evaluators.qualities import Way
 
 # Attempt by attempt: (samples, steps). Most tasks need only the first.
-_ATTEMPTS = ((32, 80), (64, 100), (64, 100), (128, 100), (128, 100))
+ATTEMPTS = ((32, 80), (64, 100), (64, 100), (128, 100), (128, 100))
 _MORE_STEPS = 12
 _CLOSE_ENOUGH = 0.03  # object error, as a share of the joint's range: no need to go on
 
@@ -80,7 +81,7 @@ def generate_demonstrations(
     detours: int = 0,
     knocks: int = 0,
     halfway: int = 0,
-    attempts: int = len(_ATTEMPTS),
+    attempts: int = len(ATTEMPTS),
     workers: int = 1,
 ) -> Path:
     """Make demonstrations into `out/<task>/<kind>_NN.npz` and list them in `out/index.json`.
@@ -114,8 +115,8 @@ def generate_demonstrations(
     names = choose("task", tasks, list(TASKS))
     if min(starts, workers) < 1 or min(recoveries, detours, knocks, halfway) < 0:
         raise UserError("--starts and --workers must be 1 or more, the others 0 or more")
-    if not 1 <= attempts <= len(_ATTEMPTS):
-        raise UserError(f"--attempts must be 1 to {len(_ATTEMPTS)}")
+    if not 1 <= attempts <= len(ATTEMPTS):
+        raise UserError(f"--attempts must be 1 to {len(ATTEMPTS)}")
     make_index = partial(write_index, out, cache(describe))
     unsolved = []
     for kind, number in zip(KINDS, (starts, recoveries, detours, knocks, halfway), strict=True):
@@ -156,8 +157,7 @@ def _run(jobs: Sequence[Job], workers: int, kind: str, make_index: Callable[[], 
         workers=workers,
         title=f"planning demonstrations ({kind})",
         sizes=[1] * len(jobs),
-        killed="a planning process was killed, perhaps for want of memory: call this again with "
-        "fewer --workers, finished demonstrations are kept",
+        kept="finished demonstrations",
     )
     for job, solved in finished:
         if not solved:
@@ -169,7 +169,7 @@ def _run(jobs: Sequence[Job], workers: int, kind: str, make_index: Callable[[], 
 def make_demonstration(job: Job) -> bool:
     """Make and write one demonstration; return whether it was solved."""
     env = KitchenEnv(TASKS[job.task_name])
-    for attempt, (samples, steps) in enumerate(_ATTEMPTS[: job.attempts]):
+    for attempt, (samples, steps) in enumerate(ATTEMPTS[: job.attempts]):
         seed = [zlib.crc32(job.task_name.encode()), KINDS.index(job.kind), job.index, attempt]
         rng = np.random.default_rng(seed)
         ahead, actions_ahead = _begin(env, job, rng)
@@ -295,7 +295,7 @@ def recovery_start(
 
 def solve(
     env: KitchenEnv, start: Floats, planner: Planner, steps: int, rng: np.random.Generator
-) -> tuple[Floats, Floats] | None:
+) -> Way | None:
     """Plan on the true state until the task is solved, then a little nearer to the goal.
 
     Returns:
@@ -312,10 +312,14 @@ def solve(
             last = len(actions) + _MORE_STEPS
         if env.object_error(state) < _CLOSE_ENOUGH or len(actions) >= last:
             break
-    trajectory = np.array(states)
-    solved = env.is_success(trajectory)
+    return cut(env, np.array(states), np.array(actions))
+
+
+def cut(env: KitchenEnv, states: Floats, actions: Floats) -> Way | None:
+    """Cut a way after its state nearest to the goal; None where it does not solve the task."""
+    solved = env.is_success(states)
     if not solved.any():
         return None
     first = int(solved.argmax())
-    best = first + int(env.object_error(trajectory[first:]).argmin())
-    return trajectory[: best + 1], np.array(actions[:best])
+    best = first + int(env.object_error(states[first:]).argmin())
+    return states[: best + 1], actions[:best]

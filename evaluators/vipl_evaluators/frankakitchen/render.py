@@ -155,8 +155,7 @@ def _run(jobs: Sequence[Job], workers: int) -> None:
         workers=workers,
         title="rendering frames",
         sizes=[job.demonstration.frames * len(job.outputs) for job in jobs],
-        killed="a rendering process was killed, perhaps for want of memory: call this again with "
-        "fewer --workers, finished videos are kept",
+        kept="finished videos",
     )
     for _ in finished:
         pass

@@ -73,7 +73,9 @@ class SawyerEnv(MujocoEnv):
         )
         self.task = task
         self.action_size = 4
-        self.model.eq_data[self.model.eq_type == mujoco.mjtEq.mjEQ_WELD] = _WELD
+        welds = self.model.eq_type == mujoco.mjtEq.mjEQ_WELD
+        self.model.eq_data[welds] = 0  # of 11 numbers up to mujoco 3.17, of 12 since 4.0
+        self.model.eq_data[welds, : len(_WELD)] = _WELD
         self._leader = self.model.body("mocap").mocapid[0]
 
     def controls(self, states: Floats, actions: Floats) -> Floats:

@@ -53,9 +53,29 @@ def scene_spec(task: Task) -> mujoco.MjSpec:
         )
     if task.fixed:
         spec.body(task.thing).mocap = True
+        _touch_children(spec, task.thing)
     if task.name == "drawer_open":
         _tie_goal(spec)
     return spec
+
+
+def _touch_children(spec: mujoco.MjSpec, thing: str) -> None:
+    """Let a thing that is a mocap body touch what moves on it, as it does where it is fixed.
+
+    MuJoCo leaves out the contacts of a body with the one that it moves on, unless that is fixed to
+    the world; since its 3.12, mocap bodies are not. So all but the thing's are left out by name.
+    """
+    world = spec.worldbody.name
+    root, under = {world: world}, {world: world}  # of those that are fixed to each other
+    for index, body in enumerate(spec.bodies[1:]):  # parents before their children
+        body.name = body.name or f"body_{index}"
+        free, parent = body.mocap or body.joints, root[body.parent.name]
+        root[body.name], under[body.name] = (body.name, parent) if free else (parent, under[parent])
+    for name, below in under.items():
+        for other in root if below not in (world, thing) else ():
+            if root[other] == below:
+                spec.add_exclude(bodyname1=other, bodyname2=name)
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_FILTERPARENT.value
 
 
 def _tie_goal(spec: mujoco.MjSpec) -> None:

@@ -3,10 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vipl.llvm import keep_apart
+
 if TYPE_CHECKING:
     from vipl.control.environment import ControlEnv
     from vipl.control.mppi import Planner
     from vipl.control.mujoco_env import MujocoEnv
+
+keep_apart()  # before mujoco is imported
 
 # Imported at first use: planning needs no simulator, nor does reading results.
 _HOMES = {

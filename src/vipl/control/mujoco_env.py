@@ -19,6 +19,8 @@ from vipl.control.renderer import Renderer, RendererProcesses, Scene
 _MIN_SHARE = 4  # pictures, for which a process is worth asking
 _PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
 _CONTROLS = mujoco.mjtState.mjSTATE_CTRL.value
+# What plugins and, since mujoco 4.0, plastic parts remember; no model here has any.
+_BEHIND_INPUTS = _PHYSICS & -_CONTROLS
 _MOCAP = mujoco.mjtState.mjSTATE_MOCAP_POS.value | mujoco.mjtState.mjSTATE_MOCAP_QUAT.value
 
 
@@ -69,8 +71,7 @@ class MujocoEnv(ControlEnv):
         self.action_size = self.model.nu
         self._inputs = _CONTROLS | _MOCAP if self.inputs_in_state else _CONTROLS
         self._bits = _PHYSICS | self._inputs if self.inputs_in_state else _PHYSICS
-        # MuJoCo puts what plugins remember behind the inputs; nothing here expects it there.
-        assert not (self.inputs_in_state and self.model.npluginstate)
+        assert not (self.inputs_in_state and mujoco.mj_stateSize(self.model, _BEHIND_INPUTS))
         self._physics_size = mujoco.mj_stateSize(self.model, _PHYSICS)
         self.state_size = mujoco.mj_stateSize(self.model, self._bits)
         self._shadows = shadows

@@ -1,18 +1,14 @@
-"""Which OpenGL this machine renders with, and contexts of it.
-
-Mesa's software renderer and triton, which torch's compiler and with it torchvision and timm import,
-each bring their copy of LLVM. Triton must be imported before the first context is made: the other
-order ends in a segmentation fault. `import torch` alone does not import it.
-"""
+"""Which OpenGL this machine renders with, and contexts of it; vipl.llvm says what they exclude."""
 
 import importlib
-import importlib.util
 import os
 import subprocess
 import sys
 from typing import Any
 
+from vipl.children import how_it_ended
 from vipl.errors import UserError
+from vipl.llvm import keep_apart
 
 _TRIAL = """
 import sys
@@ -53,13 +49,23 @@ def choose_backend() -> str:
         if trial.returncode == 0:
             os.environ["MUJOCO_GL"] = os.environ[_FOUND] = name
             return name
-        last = trial.stderr.strip().splitlines()[-1:] or [f"exit status {trial.returncode}"]
+        last = trial.stderr.strip().splitlines()[-1:] or [how_it_ended(trial.returncode)]
         complaints.append(f"{name}: {last[0]}")
     unset = f"MUJOCO_GL is {wanted!r}: unset it, or " if wanted else ""
     raise UserError(
         f"no OpenGL to render with: {unset}run `make gl`, or `apt-get install libegl1 libgl1 "
         f"libgl1-mesa-dri libosmesa6` ({'; '.join(complaints)})"
     )
+
+
+def check_setting() -> None:
+    """Refuse a MUJOCO_GL with which `import mujoco` itself would fail.
+
+    Raises:
+        UserError: If it names what this machine does not draw with.
+    """
+    if os.environ.get("MUJOCO_GL") in ("egl", "osmesa"):
+        _backend()
 
 
 def make_context(*, size: int) -> Any:
@@ -74,8 +80,7 @@ def make_context(*, size: int) -> Any:
     Raises:
         UserError: If there is no OpenGL.
     """
-    if importlib.util.find_spec("triton"):
-        importlib.import_module("triton")
+    keep_apart(mesa_next=True)
     context = importlib.import_module(f"mujoco.{_backend()}").GLContext(size, size)
     context.make_current()
     return context

@@ -9,23 +9,25 @@ Shapes: N states, S state size, P pixels a side.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-import signal
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, resource_tracker
+from multiprocessing import connection
 from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vipl.children import Pipe, how_it_ended, start_fresh
 from vipl.control.environment import Floats
 from vipl.control.opengl import choose_backend, make_context
-from vipl.signals import shielded
 
 Images = NDArray[np.uint8]
+
+_ENDING_S = 1.0  # between the end of a process's pipe and its own
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class RendererProcesses:
         """Return pictures, uint8 [N, P, P, 3], of states [N, S].
 
         Raises:
-            RuntimeError: If a process died; the next call starts others.
+            RuntimeError: If a process died, with how; the next call has others.
+            UserError: If the main script does its work where processes import it.
         """
         first, *shares = np.array_split(states, len(self._others) + 1)
         try:
@@ -129,44 +132,42 @@ class RendererProcesses:
             parts = [self._own.render(first, camera)]
             parts += [pipe.recv() for _, pipe in self._others]
         except (EOFError, OSError) as error:
-            codes = [process.exitcode for process, _ in self._others]
-            number = len(self._others)
-            _stop(self._others)
-            self._others[:] = [_start(self._scene) for _ in range(number)]
-            raise RuntimeError(f"a process that renders died (exit status {codes})") from error
+            raise RuntimeError(f"a process that renders died ({self._restart()})") from error
         return np.concatenate(parts)
 
+    def _restart(self) -> str:
+        """Start other processes; return how those that died did."""
+        connection.wait([process.sentinel for process, _ in self._others], timeout=_ENDING_S)
+        codes = [process.exitcode for process, _ in self._others]
+        _stop(self._others)
+        ends = {how_it_ended(code) for code in codes if code is not None}
+        self._others[:] = [_start(self._scene) for _ in codes]
+        return "; ".join(sorted(ends)) or "it closed its pipe"
 
-def _start(scene: Scene) -> tuple[Any, connection.Connection[Any, Any]]:
-    # Fresh, not forked: an OpenGL context does not survive a fork.
-    context = get_context("spawn")
-    pipe, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, scene), daemon=True)
-    # Ctrl-C reaches the whole group, and this process decides: the other inherits the block. The
-    # tracker, which `start` would start, takes the block away.
-    resource_tracker.ensure_running()
-    with shielded({signal.SIGINT}):
-        process.start()
-    theirs.close()
+
+def _start(scene: Scene) -> tuple[Any, Pipe]:
+    process, pipe = start_fresh(_serve, name="vipl-renderer", daemon=True)
+    with contextlib.suppress(OSError):  # it is dead, which the first answer shows
+        pipe.send(scene)
     return process, pipe
 
 
-def _stop(others: Sequence[tuple[Any, connection.Connection[Any, Any]]]) -> None:
+def _stop(others: Sequence[tuple[Any, Pipe]]) -> None:
     for process, pipe in others:
         process.kill()
         process.join()
         pipe.close()
 
 
-def _serve(pipe: connection.Connection[Any, Any], scene: Scene) -> None:
+def _serve(pipe: Pipe) -> None:
     """Draw what comes through a pipe, until it is closed, as when the other process dies."""
-    renderer = Renderer(scene)
-    while True:
-        try:
+    try:
+        renderer = Renderer(pipe.recv())
+        while True:
             states, camera = pipe.recv()
             pipe.send(renderer.render(states, camera))
-        except (EOFError, OSError):
-            os._exit(0)
+    except (EOFError, OSError):
+        os._exit(0)
 
 
 def _free(resources: mujoco.MjrContext, context: Any) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipl.children import how_it_ended
 from vipl.data.decoder_child import ERRORS, receive, send
 from vipl.data.probe import VideoInfo
 from vipl.data.video import Backend, VideoError
@@ -279,7 +280,7 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             child.kill()
             code = child.wait()
-        return f"signal {-code}" if code < 0 else f"exit status {code}"
+        return how_it_ended(code)
 
     def _detach(self) -> subprocess.Popen[bytes] | None:
         child, self._child = self._child, None

@@ -8,23 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, parent_process
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from vipl.signals import shielded
+from vipl.children import how_it_ended, start_fresh
 
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell
     from vipl.evaluation.worker import Failed, Finished, Work
 
 _ATTEMPTS = 2
+_ENDING_S = 1.0  # between the end of a process's pipe and its own
 # Libraries that start a thread a core in every process, each of which has one core.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -179,15 +179,7 @@ class _Process:
 
     def __init__(self, work: bytes) -> None:
         # Fresh, not forked: an OpenGL context and torch's threads do not survive a fork.
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), name="vipl-eval-worker")
-        # Ctrl-C reaches the whole group, and this process decides: a worker inherits the block.
-        # The tracker, which `start` would start, takes the block away.
-        resource_tracker.ensure_running()
-        with shielded({signal.SIGINT}):
-            self._process.start()
-        theirs.close()
+        self._process, self._pipe = start_fresh(_serve, name="vipl-eval-worker", daemon=False)
         self.send(work)
 
     @property
@@ -207,14 +199,16 @@ class _Process:
         return self._pipe.recv()
 
     def bury(self) -> Failed:
-        """Return how it died."""
+        """Return how it died.
+
+        Raises:
+            UserError: If the main script does its work where processes import it.
+        """
         from vipl.evaluation.worker import Failed
 
+        self._process.join(_ENDING_S)
         self.kill()
-        code = self._process.exitcode or 0
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        memory = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
-        return Failed(f"WorkerDied: {how}{memory}")
+        return Failed(f"WorkerDied: {how_it_ended(self._process.exitcode)}")
 
     def kill(self) -> None:
         """End it at once."""

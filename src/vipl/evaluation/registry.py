@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from vipl.control.opengl import check_setting
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Evaluator
 
@@ -154,6 +155,7 @@ def _load(name: str, reference: str) -> Suite:
             raise UserError(_no_module(reference, error.name)) from error
         raise UserError(f"the suite {reference} does not import: {_where(error)}") from error
     except Exception as error:
+        check_setting()
         raise UserError(f"the suite {reference} does not import: {_where(error)}") from error
     suites = [key for key, value in vars(module).items() if _is_evaluator(value)]
     cls = getattr(module, class_name, None)
