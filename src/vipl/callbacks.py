@@ -19,6 +19,7 @@ from vipl.errors import UserError
 from vipl.models.checkpoint import save_encoder
 from vipl.models.encoder import Encoder
 from vipl.module import Curve, VIPModule
+from vipl.watch import StopNotFinite
 
 _log = logging.getLogger(__name__)
 
@@ -272,6 +273,7 @@ def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callbac
     """Return the callbacks of every run."""
     return [
         Throughput(),
+        StopNotFinite(run_dir),
         BadClips(run_dir, max_failure_rate=max_failure_rate),
         RewardCurves(run_dir),
         ExportEncoder(run_dir),

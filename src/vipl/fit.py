@@ -207,7 +207,7 @@ class FitCLI(LightningCLI):
         """Return one line on what is trained on what, and lines on what it goes on from."""
         lines = [describe(self.model, self.datamodule)]
         if self.found is not None:
-            lines += [f"{path} is torn ({reason})" for path, reason in self.found.torn]
+            lines += [f"{path} {reason}" for path, reason in self.found.passed_over]
             lines.append(f"going on after step {self.found.step} from {self.found.path}")
             note = note_on_processes(self.found, self.trainer.world_size, self.model)
             lines += [note] if note else []

@@ -17,6 +17,7 @@ from vipl.curves import curve_metrics, distances_to_last
 from vipl.data.samples import Batch, HeldOutClip
 from vipl.data.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
+from vipl.finite import check_checkpoint
 from vipl.models.checkpoint import CHECKPOINT_KEY, start_from
 from vipl.models.encoder import Encoder
 from vipl.objectives import VIP, Objective, embedding_norms
@@ -248,5 +249,10 @@ class VIPModule(pl.LightningModule):
         return [unique[clip_id] for clip_id in sorted(unique)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the encoder's configuration, so that a checkpoint loads by itself."""
+        """Keep the encoder's configuration, so that a checkpoint loads by itself.
+
+        Raises:
+            UserError: If weights or the optimiser's state are not finite: that is not to be kept.
+        """
+        check_checkpoint(checkpoint, self.ranks)
         checkpoint[CHECKPOINT_KEY] = self.encoder.config

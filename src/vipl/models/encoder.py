@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+from vipl.finite import check_embeddings
 
 Distance: TypeAlias = Literal["l2", "cosine"]
 
@@ -169,6 +170,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: If the images are not uint8 [N, 3, H, W].
             TypeError: If they are no tensor.
+            UserError: If an embedding is not finite.
         """
         _check_images(images)
         training = self.training
@@ -180,7 +182,9 @@ class Encoder(nn.Module):
             ]
         finally:
             self.train(training)
-        return torch.cat(parts)
+        embeddings = torch.cat(parts)
+        check_embeddings(embeddings, f"the network {self.config['backbone']}")
+        return embeddings
 
 
 def _create_network(name: str, image_size: int, arguments: Mapping[str, Any]) -> nn.Module:
