@@ -14,8 +14,8 @@ from vipl.errors import UserError
 from vipl.ranks import Ranks
 
 REMEDY = (
-    "lower the learning rate (model.optimizer.init_args.lr) or mend the objective, and go on from "
-    "the last good checkpoint by ckpt_path=last accept_changes=true"
+    "lower the learning rate (model.optimizer.init_args.lr) or mend the objective, and begin "
+    "another run, from the last good weights by model.weights=RUN/checkpoints/last.ckpt"
 )
 """What to do about a training that went wrong."""
 

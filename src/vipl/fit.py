@@ -29,6 +29,7 @@ from vipl.resume.keeper import CheckpointSettings, Keeper
 from vipl.resume.metrics_file import MetricsFile
 from vipl.resume.recipe import Record, check, note_on_processes, recipe_of
 from vipl.resume.run_folder import CONFIG_FILE, claimed
+from vipl.settings import check_numbers
 
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
@@ -110,6 +111,7 @@ class FitCLI(LightningCLI):
         Raises:
             UserError: If they do not, or the checkpoint to go on from belongs to another run.
         """
+        check_numbers(self.config.as_dict())
         self._set_up_processor()
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         self._instantiate()
