@@ -18,6 +18,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
+from vipl.collapse import CollapseSettings
 from vipl.config import Config, explain
 from vipl.data.datamodule import VideoDataModule
 from vipl.errors import UserError
@@ -90,6 +91,7 @@ class FitCLI(LightningCLI):
             "where threads wait for each other while loaders use their cores: leave those free.",
         )
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
+        parser.add_class_arguments(CollapseSettings, "collapse")
         # As the configuration writes it, where the default itself is an object.
         parser.set_defaults({"model.objective": {"class_path": "vipl.objectives.VIP"}})
         parser.link_arguments("seed_everything", "data.seed")
@@ -158,8 +160,9 @@ class FitCLI(LightningCLI):
             kwargs["logger"] = default_loggers(self.run_dir, self.found)
         if not self.datamodule.num_clips("val"):
             kwargs["limit_val_batches"] = 0
+        rate, collapse = self.config.data.max_failure_rate, self.config_init["collapse"]
         own: list[Callback] = [
-            *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
+            *default_callbacks(self.run_dir, max_failure_rate=rate, collapse=collapse),
             Keeper(self.run_dir, self.config_init["checkpoint"], self.record),
         ]
         if trainer["enable_progress_bar"] is not False:

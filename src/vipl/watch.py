@@ -1,4 +1,4 @@
-"""Stops a training whose numbers are no longer finite, before any of them is kept.
+"""Stops a training whose numbers are no longer finite, and tells of one that has collapsed.
 
 After each batch a few flags are computed where the loss is, and copied to the host without waiting
 for it: they are read when they have arrived, a batch or more later. Before anything is written they
@@ -7,6 +7,7 @@ are waited for. All processes tell each other, and stop together.
 Shapes: W processes.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,13 +17,17 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
+from torch.optim import Optimizer
 
+from vipl.collapse import CollapseSettings
 from vipl.data.samples import Batch
 from vipl.errors import UserError
 from vipl.files import write_csv
 from vipl.finite import REMEDY, all_finite
 from vipl.module import VIPModule
 from vipl.ranks import Ranks
+
+_log = logging.getLogger(__name__)
 
 FILE = "not_finite.csv"
 """In the run's folder: the clips of the batch after which numbers were not finite."""
@@ -50,7 +55,7 @@ class _Reading(NamedTuple):
             return True
         if wait:
             self.event.synchronize()
-        return self.event.query()
+        return bool(self.event.query())  # type: ignore[no-untyped-call]
 
     @property
     def fault(self) -> int | None:
@@ -146,6 +151,56 @@ class StopNotFinite(Callback):
         raise UserError(f"{fault} at step {step}, whose clips are {listed}{more}: {REMEDY}")
 
 
+class WatchCollapse(Callback):
+    """Warns after a validation that finds embeddings collapsed, or stops the run.
+
+    Args:
+        settings: What counts as a collapse.
+    """
+
+    def __init__(self, settings: CollapseSettings) -> None:
+        self.settings = settings
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the figures, which are the same in all processes.
+
+        Raises:
+            UserError: If embeddings have collapsed and the run shall stop then.
+        """
+        figures = trainer.callback_metrics
+        if trainer.sanity_checking or "val/effective_rank" not in figures:
+            return
+        verdict = self.settings.verdict(
+            rank=float(figures["val/effective_rank"]), share=float(figures["val/relative_spread"])
+        )
+        if verdict is None:
+            return
+        found = f"the encoder has collapsed after step {trainer.global_step}: {verdict}"
+        if self.settings.stop:
+            raise UserError(f"{found}; {REMEDY}, or go on all the same by collapse.stop=false")
+        if trainer.is_global_zero:
+            _log.warning("%s; collapse.stop=true would stop the run", found)
+
+
+class GradientNorm(Callback):
+    """Logs the L2 norm of the gradient of a step, before it is clipped."""
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Log where Lightning logs; gradients are those of the global batch in all processes."""
+        if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        gradients = [one.grad for one in pl_module.parameters() if one.grad is not None]
+        if not gradients:
+            return
+        norm = torch.stack(torch._foreach_norm(gradients, 2.0)).norm()
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            norm = norm / scaler._scale  # such an optimiser takes the scale out itself
+        pl_module.log("train/gradient_norm", norm)
+
+
 def _flags(trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> Tensor:
     """Return bool [5], one for each of `_FAULTS`: whether it is not so."""
     weights = [*pl_module.parameters(), *pl_module.buffers()]
@@ -174,6 +229,6 @@ def _send(batch: int, flags: Tensor) -> _Reading:
         return _Reading(batch, flags, None)
     here = torch.empty(flags.shape, dtype=flags.dtype, pin_memory=True)
     here.copy_(flags, non_blocking=True)
-    event = torch.cuda.Event()
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record()
     return _Reading(batch, here, event)

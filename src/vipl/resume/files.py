@@ -145,7 +145,9 @@ def find(wanted: str, run_dir: Path) -> Found | None:
         content = _read(candidate)
         name = find_non_finite_saved(content)
         if name is not None:
-            passed_over.append((candidate, f"is of a training that went wrong ({name} is not finite)"))
+            passed_over.append(
+                (candidate, f"is of a training that went wrong ({name} is not finite)")
+            )
             continue
         step, record = int(content["global_step"]), content.get(RECORD_KEY)
         return Found(candidate, step, record, tuple(passed_over))
