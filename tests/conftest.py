@@ -1,10 +1,12 @@
 """Fixtures that more than one test file uses."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import media
+from tests.gloo import Pool
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
@@ -38,3 +40,11 @@ def tiny_manifest(tmp_path_factory) -> Path:
     build = ["manifest", "build", "folder", str(folder), "--out", str(out), "--val-fraction", "0.3"]
     assert main(build) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    """Processes that can join into groups."""
+    processes = Pool()
+    yield processes
+    processes.close()
