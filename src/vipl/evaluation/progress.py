@@ -160,9 +160,7 @@ class Board:
         values = [
             f"{key} {record.metrics[key]:.3g}" for key in self._metrics if key in record.metrics
         ]
-        values += [
-            f"{key} undefined: {why}" for key, why in record.info.get("undefined", {}).items()
-        ]
+        values += [f"{key} undefined: {why}" for key, why in record.undefined.items()]
         result = [f"failed: {record.error}"] if record.error is not None else values
         time = f"{record.seconds:.0f} s" if source is None else f"(reused from {source})"
         return " ".join([*(part for part in place if part is not None), *result, time])
@@ -182,7 +180,7 @@ class Board:
 
 def _reasons(record: Record) -> set[str]:
     """Return why a cell has metrics without a value, or a distance that says nothing."""
-    reasons = set(record.info.get("undefined", {}).values())
+    reasons = set(record.undefined.values())
     distances = record.traces.get("distance", [])
     if len(distances) > 1 and is_constant(np.array(distances)):
         reasons.add(SAME)
