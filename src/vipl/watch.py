@@ -206,21 +206,25 @@ def _flags(trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> 
     weights = [*pl_module.parameters(), *pl_module.buffers()]
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     scale = None if scaler is None else scaler._scale  # to ask for it is to wait for the device
+    fine = torch.ones_like(loss, dtype=torch.bool)  # made there: to copy it would be to wait
+    state = list(_optimiser_state(trainer, loss.device))
     flags = (
         ~loss.isnan(),
         ~loss.isinf(),
         all_finite(weights),
-        all_finite(_optimiser_state(trainer, loss.device)),
-        torch.ones_like(loss, dtype=torch.bool) if scale is None else scale >= _LEAST_SCALE,
+        all_finite(state) if state else fine,
+        fine if scale is None else scale >= _LEAST_SCALE,
     )
-    return torch.stack([flag.to(loss.device).reshape(()) for flag in flags])
+    return torch.stack([flag.reshape(()) for flag in flags])
 
 
 def _optimiser_state(trainer: pl.Trainer, device: torch.device) -> Iterator[Tensor]:
     for optimizer in trainer.optimizers:
         for state in optimizer.state.values():
             for value in state.values():
-                if isinstance(value, Tensor) and value.device == device:
+                if not isinstance(value, Tensor) or value.device != device:
+                    continue
+                if value.is_floating_point() and value.numel():
                     yield value
 
 
