@@ -15,6 +15,7 @@ from vipl.errors import UserError
 from vipl.models import Encoder
 
 SAME = "the embeddings do not differ"
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,13 @@ def test_a_clip_whose_curve_does_not_change_has_no_metrics(folder, tmp_path, cap
     assert f"has no value of bumps, as {SAME}: leave it out" in capsys.readouterr().err
 
 
+def export(folder, out, form):
+    source = str(folder / "overflowing")
+    status = main(["export", source, "--to", form, "--out", str(out / "exported")])
+    assert not (out / "exported").exists()
+    return status
+
+
 def walks(folder, out, protocol):
     suite, more = "tests.unit.test_gain:Walks", ("controls=[]", "--protocol", protocol)
     return evaluate(folder, out, suite, "overflowing", *more)
@@ -111,12 +119,17 @@ def walks(folder, out, protocol):
         lambda folder, out: curves(folder, out, "overflowing"),
         lambda folder, out: embed(folder, out / "x.parquet", "overflowing"),
         lambda folder, out: videos(folder, out, "overflowing", "controls=[]"),
-        lambda folder, out: walks(folder, out, "trajopt"),
-        lambda folder, out: walks(folder, out, "offline_rl"),
-        lambda folder, out: walks(folder, out, "correlation"),
+        lambda folder, out: export(folder, out, "safetensors"),
+        pytest.param(lambda folder, out: export(folder, out, "torchscript"), marks=SLOW),
+        pytest.param(lambda folder, out: walks(folder, out, "trajopt"), marks=SLOW),
+        pytest.param(lambda folder, out: walks(folder, out, "offline_rl"), marks=SLOW),
+        pytest.param(lambda folder, out: walks(folder, out, "correlation"), marks=SLOW),
     ],
-    ids=["curves", "embed", "videos", "trajopt", "offline_rl", "correlation"],
-)
+    ids=[
+        "curves", "embed", "videos", "safetensors", "torchscript", "trajopt", "offline_rl",
+        "correlation",
+    ],
+)  # fmt: skip
 def test_embeddings_that_are_not_finite_are_refused(folder, tmp_path, capsys, run):
     assert run(folder, tmp_path) == 2
     shown = capsys.readouterr().err
@@ -134,6 +147,7 @@ def test_rewards_are_refused_where_a_distance_overflows(folder):
         GoalReward(load_encoder(folder / "overflowing"), torch.zeros(3, 40, 40, dtype=torch.uint8))
 
 
+@SLOW
 def test_an_episode_that_looks_the_same_all_along_is_told(folder, tmp_path, capsys):
     settings = ["controls=[]", "seeds=[0]", "tasks=[left]", "cameras=[front]", "steps=3"]
     assert evaluate(folder, tmp_path, "tests.lines:Lines", "constant", *settings) == 0

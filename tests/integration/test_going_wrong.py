@@ -96,10 +96,9 @@ ADAM = "model.optimizer.class_path=torch.optim.Adam"
     ("settings", "step", "said"),
     [
         ([ADAM, "model.optimizer.init_args.lr=1e30"], 2, "the loss is nan"),
-        ([ADAM, "model.optimizer.init_args.lr=3e38"], 1, "weights are not finite"),
         (["model.encoder.output_scale=1e30"], 1, "the loss is nan"),
         ([wrong(call=5, how="nan")], 5, "the loss is nan"),
-        ([wrong(call=4, how="inf")], 4, "the loss is infinite"),
+        pytest.param([wrong(call=4, how="inf")], 4, "the loss is infinite", marks=pytest.mark.slow),
         ([wrong(call=6, how="gradient")], 6, "weights are not finite"),  # the very last one
     ],
 )
