@@ -1,10 +1,12 @@
 """Fixtures that more than one test file uses."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import media
+from tests.gloo import Pool
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
 from vipl.data import check_command, commands
@@ -48,3 +50,11 @@ def tables(monkeypatch):
     for module in (commands, check_command):
         monkeypatch.setattr(module, "show_table", lambda title, rows: shown.extend(rows))
     return shown
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    """Processes that can join into groups."""
+    processes = Pool()
+    yield processes
+    processes.close()

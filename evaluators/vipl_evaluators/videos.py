@@ -3,6 +3,7 @@
 Shapes: T frames of a clip, D embedding size.
 """
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vipl.curves import Distances, bumps, distances_to, value_order_correlation
+from vipl.curves import SAME, Distances, bumps, distances_to, value_order_correlation
 from vipl.data.isolation import DecoderProcess
 from vipl.data.manifest import Manifest, read_manifest
 from vipl.data.presence import with_files
@@ -49,7 +50,7 @@ class Videos(Evaluator):
         max_clips: Take at most so many, evenly spaced over the manifest; all if null.
     """
 
-    version = 1
+    version = 2
     unit = "clip"
     sampled_tasks = True
     higher_is_better: ClassVar[Mapping[str, bool]] = {
@@ -192,16 +193,22 @@ class Videos(Evaluator):
 
 
 def curve_outcome(distances: Distances, info: Mapping[str, str]) -> Outcome:
-    """Return the metrics and the curve of a clip.
+    """Return the metrics and the curve of a clip; one that does not change has no metrics.
 
     Args:
         distances: [T] to the goal, in time order.
         info: For the record.
     """
-    metrics = {
+    values = {
         "bumps": bumps(distances),
         "value_order_correlation": value_order_correlation(distances),
     }
     if len(distances) >= PAPER_FRAMES:
-        metrics["bumps_50"] = bumps(distances[:PAPER_FRAMES])
-    return Outcome(metrics=metrics, traces={"distance": distances.tolist()}, info=info)
+        values["bumps_50"] = bumps(distances[:PAPER_FRAMES])
+    metrics = {name: value for name, value in values.items() if not math.isnan(value)}
+    return Outcome(
+        metrics=metrics,
+        traces={"distance": distances.tolist()},
+        info=info,
+        undefined={name: SAME for name in values if name not in metrics},
+    )

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from vipl.collapse import CollapseSettings
 from vipl.console import visible
 from vipl.data.bad_clips import BadClip, add_bad_clips, read_bad_clips
 from vipl.data.samples import MAX_ATTEMPTS, Batch, HeldOutClip
@@ -20,6 +21,7 @@ from vipl.errors import UserError
 from vipl.models.checkpoint import save_encoder
 from vipl.models.encoder import Encoder
 from vipl.module import Curve, VIPModule
+from vipl.watch import GradientNorm, StopNotFinite, WatchCollapse
 
 _log = logging.getLogger(__name__)
 
@@ -279,16 +281,22 @@ def _summary(step: int, metrics: dict[str, Tensor]) -> str:
         "val/value_order_correlation": "value-order correlation",
         "val/bumps": "bumps",
         "val/start_distance": "start distance",
+        "val/effective_rank": "effective rank",
     }
     known = [f"{text} {metrics[name]:.3f}" for name, text in names.items() if name in metrics]
     return f"step {step}: " + ", ".join(known)
 
 
-def default_callbacks(run_dir: Path, *, max_failure_rate: float) -> list[Callback]:
+def default_callbacks(
+    run_dir: Path, *, max_failure_rate: float, collapse: CollapseSettings
+) -> list[Callback]:
     """Return the callbacks of every run."""
     return [
         Throughput(),
+        StopNotFinite(run_dir),
         BadClips(run_dir, max_failure_rate=max_failure_rate),
+        GradientNorm(),
         RewardCurves(run_dir),
+        WatchCollapse(collapse),
         ExportEncoder(run_dir),
     ]

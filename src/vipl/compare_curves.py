@@ -16,7 +16,15 @@ from rich.table import Table
 from torch import Tensor
 
 from vipl.console import Console
-from vipl.curves import CurveMetrics, Distances, curve_metrics, distances_to_last
+from vipl.curves import (
+    SAME,
+    CurveMetrics,
+    Distances,
+    curve_metrics,
+    distances_to_last,
+    is_constant,
+    mean_of_known,
+)
 from vipl.data.isolation import DecoderProcess
 from vipl.data.video import VideoError
 from vipl.data.video_inputs import OpenVideo, find
@@ -38,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
     encoders = load_encoders(args.encoder, args.device)
     rows: list[tuple[str, str, int, CurveMetrics]] = []
     skipped: list[str] = []
+    constant: list[tuple[str, str]] = []
     with DecoderProcess(timeout_s=_TIMEOUT_S) as process:
         videos = find(args.videos, split=args.split)
         for video in videos:
@@ -51,12 +60,15 @@ def run(args: argparse.Namespace) -> None:
             plot_comparison(video.name, strip, times, curves, picture)
             _write_distances(picture.with_suffix(".csv"), times, curves)
             rows += [(video.name, name, len(times), curve_metrics(d)) for name, d in curves.items()]
+            constant += [(video.name, name) for name, d in curves.items() if is_constant(d)]
     for reason in skipped:
         _console.print(f"left out: {reason}", soft_wrap=True)
     if not rows:
         raise UserError(f"none of {len(videos)} videos could be read")
     _write_table(args.out / "table.csv", rows)
     _print_table(rows, list(encoders))
+    for name, encoder in constant:
+        _console.print(f"{name}, {encoder}: {SAME} from frame to frame, so there are no figures")
     _console.print(f"{len(videos) - len(skipped)} pictures and table.csv are in {args.out}")
 
 
@@ -136,9 +148,14 @@ def _print_table(
     table.add_section()
     for encoder in encoders:
         values = np.array([_shown(metrics) for _, name, _, metrics in rows if name == encoder])
-        cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(values.mean(0), values.std(0), strict=True)]
+        cells = [_mean_and_spread(column) for column in values.T]
         table.add_row(f"mean ± std of {len(values)}", encoder, *cells)
     _console.print(table)
+
+
+def _mean_and_spread(values: NDArray[np.floating]) -> str:
+    known = values[~np.isnan(values)]
+    return f"{mean_of_known(known.tolist()):.3f} ± {known.std():.3f}" if len(known) else "nan"
 
 
 def _shown(metrics: CurveMetrics) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
+from vipl.collapse import CollapseSettings
 from vipl.config import Config
 from vipl.console import say
 from vipl.data.datamodule import VideoDataModule
@@ -24,7 +25,7 @@ from vipl.data.loading_failures import deaths_explained
 from vipl.errors import UserError
 from vipl.explain import explain
 from vipl.files import write_atomically
-from vipl.fit_config import Composer, check_numbers, write_times_as_text
+from vipl.fit_config import Composer, write_times_as_text
 from vipl.keys import Keys
 from vipl.module import VIPModule
 from vipl.parallel import TimmSyncBatchNorm, check_trainer, keep_gradients_once
@@ -33,6 +34,7 @@ from vipl.resume.keeper import CheckpointSettings, Keeper, LastStep, into_run_fo
 from vipl.resume.metrics_file import MetricsFile
 from vipl.resume.recipe import Record, check, note_on_processes, recipe_of
 from vipl.resume.run_folder import CONFIG_FILE, claimed
+from vipl.settings import check_numbers
 
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
@@ -93,6 +95,7 @@ class FitCLI(LightningCLI):
             "where threads wait for each other while loaders use their cores: leave those free.",
         )
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
+        parser.add_class_arguments(CollapseSettings, "collapse")
         # As the configuration writes it, where the default itself is an object.
         parser.set_defaults({"model.objective": {"class_path": "vipl.objectives.VIP"}})
         parser.link_arguments("seed_everything", "data.seed")
@@ -168,10 +171,11 @@ class FitCLI(LightningCLI):
             kwargs["logger"] = [*default_loggers(self.run_dir, self.found), *own_loggers]
         if not self.datamodule.num_clips("val"):
             kwargs["limit_val_batches"] = 0
+        rate, collapse = self.config.data.max_failure_rate, self.config_init["collapse"]
         keeper = Keeper(self.run_dir, self.config_init["checkpoint"], self.record)
         first: list[Callback] = [
             LastStep(keeper),
-            *default_callbacks(self.run_dir, max_failure_rate=self.config.data.max_failure_rate),
+            *default_callbacks(self.run_dir, max_failure_rate=rate, collapse=collapse),
         ]
         if trainer["enable_progress_bar"] is not False:
             first.append(ProgressBar())
@@ -229,7 +233,7 @@ class FitCLI(LightningCLI):
         """Return one line on what is trained on what, and lines on what it goes on from."""
         lines = [describe(self.model, self.datamodule)]
         if self.found is not None:
-            lines += [f"{path} is torn ({reason})" for path, reason in self.found.torn]
+            lines += [f"{path} {reason}" for path, reason in self.found.passed_over]
             lines.append(f"going on after step {self.found.step} from {self.found.path}")
             note = note_on_processes(self.found, self.trainer.world_size, self.model)
             lines += [note] if note else []

@@ -5,30 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
-from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from vipl.config import Config, compose
 from vipl.errors import UserError
 from vipl.keys import Keys
-
-_RANGES: tuple[tuple[str, float, float | None], ...] = (
-    ("seed_everything", 0, None),
-    ("trainer.max_steps", 1, -1),
-    ("trainer.max_epochs", 1, -1),
-    ("trainer.min_steps", 0, None),
-    ("trainer.min_epochs", 0, None),
-    ("trainer.log_every_n_steps", 1, None),
-    ("trainer.accumulate_grad_batches", 1, None),
-    ("trainer.check_val_every_n_epoch", 1, None),
-    ("trainer.gradient_clip_val", 0, None),
-    ("trainer.num_sanity_val_steps", 0, -1),
-    ("model.l1_weight", 0, None),
-    ("model.l2_weight", 0, None),
-)
-"""Keys, the least that each may be, and what else: Lightning takes more, and fails on it later."""
-
-_GREATEST_SEED = 2**32 - 1  # numpy's
 
 Composer: TypeAlias = Callable[[LightningArgumentParser], Config]
 """Composes a configuration for a parser, whose keys say how arguments read."""
@@ -48,31 +29,6 @@ def composing(files: Sequence[str], overrides: Sequence[str]) -> Composer:
         return config
 
     return composed
-
-
-def check_numbers(config: Namespace) -> None:
-    """Refuse numbers that make no sense, and that would fail once the run has begun.
-
-    Raises:
-        UserError: With what is expected.
-    """
-    for key in ("run_dir", "data.manifest"):
-        if not config[key]:
-            raise UserError(f"{key} is empty, expected a path: {key}=…")
-    for key, least, other in _RANGES:
-        value = config.get(key)
-        if value is not None and not value >= least and value != other:
-            besides = "" if other is None else f", or {other}"
-            raise UserError(f"{key} is {value}, expected {least} or more{besides}")
-    if config.seed_everything > _GREATEST_SEED:
-        raise UserError(
-            f"seed_everything is {config.seed_everything}, expected {_GREATEST_SEED} or less"
-        )
-    if config.trainer.val_check_interval == 0:
-        raise UserError(
-            "trainer.val_check_interval is 0, expected steps, or a share of an epoch; "
-            "trainer.limit_val_batches=0 leaves validation out"
-        )
 
 
 def write_times_as_text(config: Config) -> None:

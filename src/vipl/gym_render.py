@@ -45,7 +45,9 @@ def up_to_date(envs: Iterable[gymnasium.Env[Any, Any]]) -> Iterator[None]:
 def _refreshed(env: Any) -> Iterator[None]:
     mujoco: Any = sys.modules.get("mujoco")  # an environment that needs it has imported it
     model, data = getattr(env, "model", None), getattr(env, "data", None)
-    if mujoco is None or type(model) is not mujoco.MjModel or type(data) is not mujoco.MjData:
+    if mujoco is None or not (
+        isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)
+    ):
         yield
         return
     before = mujoco.MjData(model)

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vipl.collapse import Extent
 from vipl.console import say
+from vipl.curves import SAME
 from vipl.data.commands import progress
 from vipl.data.pictures import read_picture
 from vipl.data.video import VideoError
@@ -29,7 +31,7 @@ from vipl.files import locked
 from vipl.minari_files import DATA, find_dataset, find_pictures
 from vipl.models.checkpoint import load_encoder
 from vipl.models.encoder import Encoder
-from vipl.rewards import GoalReward, Mode, as_images
+from vipl.rewards import GoalReward, Mode, as_images, step_reward
 from vipl.signals import terminated_by_exit
 
 Pictures: TypeAlias = NDArray[np.uint8]
@@ -73,7 +75,8 @@ def label(
         Number of episodes.
 
     Raises:
-        UserError: If there are no such pictures, or the folder is not new.
+        UserError: If there are no such pictures, the folder is not new, or embeddings are not
+            finite.
     """
     import minari
 
@@ -83,7 +86,7 @@ def label(
         form = dataset.storage.metadata.get("data_format")
         raise UserError(f"{source} is stored as {form!r}, expected 'hdf5'")
     key = find_pictures(dataset.observation_space, image_key)
-    make = _goals(encoder, goal)
+    make, extent = _goals(encoder, goal), Extent()
     with _unfinished(out) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
         total = int(dataset.total_episodes)
@@ -91,10 +94,15 @@ def label(
             for episode in dataset.iterate_episodes():
                 pictures = episode.observations if key == "" else episode.observations[key]
                 images = as_images(np.asarray(pictures))
-                rewards = make(images).reward(images, mode=mode)
+                embeddings, reward = encoder.embed(images), make(images)
+                extent.add(embeddings)
+                values = reward.value_of(embeddings)
+                rewards = step_reward(values[:-1], values[1:], values[:1], mode=mode)
                 _write(folder, int(episode.id), rewards.double().cpu().numpy())
                 bar.advance(bar.task_ids[0])
         _describe(folder, encoder, goal, mode)
+    if extent.is_a_point:
+        print(f"{SAME} from picture to picture: the rewards say nothing")
     return total
 
 

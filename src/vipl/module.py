@@ -16,10 +16,12 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from vipl.curves import curve_metrics, distances_to_last
+from vipl.collapse import effective_rank, relative_spread, spread
+from vipl.curves import curve_metrics, distances_to_last, mean_of_known
 from vipl.data.samples import Batch, HeldOutClip
 from vipl.data.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
+from vipl.finite import REMEDY, all_finite, check_checkpoint
 from vipl.models.checkpoint import CHECKPOINT_KEY, start_from
 from vipl.models.encoder import Encoder
 from vipl.objectives import VIP, Objective, embedding_norms
@@ -53,13 +55,15 @@ class HeldOutResult(NamedTuple):
 
     Attributes:
         clip_id: Of the clip.
-        distances: [T], to the last frame.
+        distances: [T], to the last frame; nan where embeddings are not finite.
+        embeddings: float32 [T, D].
         drawn: float32 [1, 4, D] or [1, P, 2, D], embeddings of a frame tuple.
         times: int64 [1, 4] or [1, P, 2], its frame numbers.
     """
 
     clip_id: str
     distances: NDArray[np.floating]
+    embeddings: Tensor
     drawn: Tensor
     times: Tensor
 
@@ -245,29 +249,46 @@ class VIPModule(pl.LightningModule):
         """Return {"curve": Curve} of a held-out clip, {} where it could not be read."""
         if not clip.frames.numel():
             return {}
-        distances = distances_to_last(self.embed(clip.frames).float().cpu().numpy())
-        drawn = self.embed(clip.drawn.frames).float()
+        embeddings = self.embed(clip.frames).float().cpu()
+        distances = np.full(len(embeddings), np.nan)
+        if bool(all_finite([embeddings])):  # else all processes stop together, at the end
+            distances = distances_to_last(embeddings.numpy())
+        drawn = self.embed(clip.drawn.frames).float().cpu()
         self._held_out.append(
-            HeldOutResult(clip.clip_id, distances, drawn.cpu(), clip.drawn.times.cpu())
+            HeldOutResult(clip.clip_id, distances, embeddings, drawn, clip.drawn.times.cpu())
         )
         times = clip.times.cpu().numpy()
         return {"curve": Curve(clip.clip_id, times, distances, clip.frames.cpu())}
 
     def on_validation_epoch_end(self) -> None:
-        """Log means over all held-out clips, and the loss over all of them at once."""
+        """Log means over all held-out clips, and the loss over all of them at once.
+
+        Raises:
+            UserError: If embeddings or the loss are not finite.
+        """
         results = self._gather_held_out()
         if not results:
             return
+        for one in results:
+            self._check_held_out([one.embeddings, one.drawn], f"embeddings of {one.clip_id}")
         embeddings = torch.cat([result.drawn for result in results])
         times = torch.cat([result.times for result in results])
         metrics = [curve_metrics(result.distances) for result in results]
+        loss = sum(self.terms(embeddings, times, number=0).values(), torch.zeros(()))
+        self._check_held_out([loss], "terms of the held-out loss")
+        frames = torch.cat([result.embeddings for result in results])
         correlation = [metric.value_order_correlation for metric in metrics]
         logged = {
-            "val/loss": float(sum(self.terms(embeddings, times, number=0).values())),
-            "val/bumps": np.mean([metric.bumps for metric in metrics]),
-            "val/value_order_correlation": np.mean(correlation),
-            "val/normalised_distance": np.mean([metric.normalised_distance for metric in metrics]),
+            "val/loss": float(loss),
+            "val/bumps": mean_of_known([metric.bumps for metric in metrics]),
+            "val/value_order_correlation": mean_of_known(correlation),
+            "val/normalised_distance": mean_of_known(
+                [metric.normalised_distance for metric in metrics]
+            ),
             "val/start_distance": np.mean([result.distances[0] for result in results]),
+            "val/effective_rank": effective_rank(frames),
+            "val/embedding_spread": spread(frames),
+            "val/relative_spread": relative_spread(frames),
         }
         # Every process has gathered the same, so there is nothing left to synchronise.
         figures = {name: float(value) for name, value in logged.items()}
@@ -297,6 +318,10 @@ class VIPModule(pl.LightningModule):
         if not self.trainer.sanity_checking:
             schedule.step(float(known[monitor]))
 
+    def _check_held_out(self, tensors: list[Tensor], what: str) -> None:
+        if not bool(all_finite(tensors)):
+            raise UserError(f"{what} are not finite after step {self.global_step}: {REMEDY}")
+
     def _gather_held_out(self) -> list[HeldOutResult]:
         """Return what all processes have seen, each clip once, in an order of its own."""
         own, self._held_out = self._held_out, []
@@ -305,5 +330,10 @@ class VIPModule(pl.LightningModule):
         return [unique[clip_id] for clip_id in sorted(unique)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the encoder's configuration, so that a checkpoint loads by itself."""
+        """Keep the encoder's configuration, so that a checkpoint loads by itself.
+
+        Raises:
+            UserError: If weights or the optimiser's state are not finite: that is not to be kept.
+        """
+        check_checkpoint(checkpoint, self.ranks)
         checkpoint[CHECKPOINT_KEY] = self.encoder.config

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vipl.errors import UserError
+from vipl.finite import all_finite
 from vipl.models.encoder import Distance, Encoder
 from vipl.names import choose
 
@@ -89,19 +90,32 @@ class GoalReward:
 
         Returns:
             float32 [...], at most 0.
+
+        Raises:
+            UserError: If an embedding or a value is not finite.
         """
         leading = images.shape[:-3]
         embeddings = self.encoder.embed(images.reshape(-1, *images.shape[-3:]))
         return self.value_of(embeddings).reshape(leading)
 
     def value_of(self, embeddings: Tensor) -> Tensor:
-        """Return V of embeddings of this encoder, float32 [..., D]: float32 [...]."""
+        """Return V of embeddings of this encoder, float32 [..., D]: float32 [...].
+
+        Raises:
+            UserError: If a value is not finite.
+        """
         apart = embeddings[..., None, :], self.goal_embeddings
         if self.distance == "cosine":
             distances = 1 - functional.cosine_similarity(*apart, dim=-1)
         else:
             distances = torch.linalg.vector_norm(apart[0] - apart[1], dim=-1)
-        return -distances.amin(dim=-1)
+        values = -distances.amin(dim=-1)
+        if not bool(all_finite([values])):
+            raise UserError(
+                "values are not finite, expected embeddings of images and goal that are: take an "
+                "encoder from before its training went wrong, such as an earlier checkpoint"
+            )
+        return values
 
     def reward(self, images: Tensor, *, mode: Mode = "difference") -> Tensor:
         """Return the reward of every step from one image to the next.

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
+from vipl.models import Encoder
 
 minari = pytest.importorskip("minari")
 h5py = pytest.importorskip("h5py")
@@ -123,6 +124,23 @@ def test_each_episodes_last_picture_as_its_goal(source, encoder, tmp_path):
         images = torch.from_numpy(np.stack([draw(place) for place in places])).movedim(-1, 1)
         expected = GoalReward(load, images[-1]).reward(images)
         np.testing.assert_allclose(rewards, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_encoder_that_tells_nothing_apart_and_one_that_gives_no_numbers(
+    source, goal, tmp_path, capsys
+):
+    broken = Encoder("test_resnet", output_dim=4, image_size=32)
+    broken.network.fc.weight.data[:] = 0
+    save_encoder(broken, tmp_path / "constant")
+    assert main(command(source, tmp_path / "a", tmp_path / "constant", goal)) == 0
+    assert "the embeddings do not differ" in capsys.readouterr().out
+    assert not np.concatenate(rewards_of(tmp_path / "a")).any()
+    broken.network.fc.bias.data[:] = torch.finfo(torch.float32).max
+    broken.network.fc.weight.data[:] = 1e38
+    save_encoder(broken, tmp_path / "overflowing")
+    assert main(command(source, tmp_path / "b", tmp_path / "overflowing", goal)) == 2
+    assert "images as numbers that are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 def test_an_id_of_minaris(source, goal, encoder, tmp_path, monkeypatch, capsys):

@@ -20,7 +20,10 @@ TINY = [
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model.optimizer.init_args.lr=-1"], "refuses its init_args: Invalid learning rate: -1"),
+        (
+            ["model.optimizer.init_args.lr=-1"],
+            "model.optimizer.init_args.lr is -1, expected 0 or more",
+        ),
         (["trainer.devices=1,2"], "trainer: `devices`"),
         (["trainer.accelerator=nothing"], "trainer: You selected an invalid accelerator"),
         (["ckpt_path=nope.ckpt"], "there is no checkpoint nope.ckpt"),

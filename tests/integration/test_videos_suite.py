@@ -71,7 +71,7 @@ def records_of(folder):
 @pytest.fixture(scope="module")
 def run(place):
     assert evaluate(place, "--encoder", place / "tiny", "--run-id", "r", "seeds=[0,1]") == 1
-    return place / "results" / "videos-v1" / "r"
+    return place / "results" / "videos-v2" / "r"
 
 
 def embeddings(place, name):

@@ -49,13 +49,13 @@ def test_a_torn_one_leads_to_the_one_before_it_never_to_a_later_one(tmp_path):
     save(tmp_path, 5, 10, 20)
     step_path(tmp_path, 10).write_bytes(b"PK")
     found = find(str(step_path(tmp_path, 10)), tmp_path)
-    assert (found.step, [path.name for path, _ in found.torn]) == (5, ["step=10.ckpt"])
+    assert (found.step, [path.name for path, _ in found.passed_over]) == (5, ["step=10.ckpt"])
     step_path(tmp_path, 5).write_bytes(b"")
-    with pytest.raises(UserError, match=r"no checkpoint is whole \(.*step=10.ckpt: .*step=5.ckpt"):
+    with pytest.raises(UserError, match=r"step=10.ckpt is torn \(.*step=5.ckpt is torn"):
         find(str(step_path(tmp_path, 10)), tmp_path)
     step_path(tmp_path, 20).rename(tmp_path / "mine.ckpt")
     (tmp_path / "mine.ckpt").write_bytes(b"")
-    with pytest.raises(UserError, match=r"mine.ckpt: BadZipFile"):
+    with pytest.raises(UserError, match=r"mine.ckpt is torn \(BadZipFile"):
         find(str(tmp_path / "mine.ckpt"), tmp_path)
 
 

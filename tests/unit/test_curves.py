@@ -1,9 +1,18 @@
 """Figures of distance curves, on curves whose figures are known."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
-from vipl.curves import CurveMetrics, curve_metrics, distances_to, distances_to_last
+from vipl.curves import (
+    curve_metrics,
+    distances_to,
+    distances_to_last,
+    is_constant,
+    mean_of_known,
+)
+from vipl.errors import UserError
 
 
 def test_a_straight_fall():
@@ -26,9 +35,46 @@ def test_ranks_by_hand():
     assert metrics.bumps == pytest.approx(1 / 3)
 
 
-def test_a_constant_curve_orders_nothing():
-    metrics = curve_metrics(np.zeros(5))
-    assert metrics == CurveMetrics(0, 0, 0)
+@pytest.mark.parametrize(
+    "distances", [[0.0] * 5, [3.0] * 5, [3.0, 3.0 + 1e-7, 3.0], [2.0, np.nan, 0.0], [np.inf, 0.0]]
+)
+def test_a_curve_that_does_not_change_has_no_figures(distances):
+    metrics = curve_metrics(np.array(distances))
+    assert np.isnan(astuple(metrics)).all()
+
+
+def test_a_way_that_begins_at_its_end_is_no_share_of_its_beginning():
+    metrics = curve_metrics(np.array([0.0, 1.0, 2.0, 0.0]))
+    assert np.isnan(metrics.normalised_distance)
+    assert metrics.bumps == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine"])
+def test_rounding_is_no_distance(distance):
+    rng = np.random.default_rng(0)
+    embeddings = np.full((6, 64), 20, np.float32) * (1 + 2e-8 * rng.standard_normal((6, 64)))
+    assert not distances_to_last(embeddings, distance).any()
+    assert is_constant(distances_to_last(embeddings, distance))
+    embeddings[0, 0] += 1
+    assert distances_to_last(embeddings, distance)[0] > 0
+
+
+def test_embeddings_without_length_have_no_direction():
+    assert not distances_to_last(np.zeros((3, 4)), "l2").any()
+    np.testing.assert_equal(distances_to_last(np.zeros((3, 4)), "cosine"), 1)
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine"])
+def test_distances_that_are_not_finite_are_refused(distance):
+    embeddings = np.ones((4, 2))
+    embeddings[1, 1] = np.nan
+    with pytest.raises(UserError, match=r"1 of 4 distances are not finite, expected"):
+        distances_to_last(embeddings, distance)
+
+
+def test_the_mean_is_of_what_is_known():
+    assert mean_of_known([1.0, np.nan, 2.0]) == 1.5
+    assert np.isnan(mean_of_known([np.nan]))
 
 
 def test_distances_are_to_the_last_frame():

@@ -153,5 +153,5 @@ def test_an_encoder_that_is_not_sound(encoder):
         def embed(self, images, *, batch_size=64):
             return super().embed(images, batch_size=batch_size) * float("nan")
 
-    with pytest.raises(UserError, match="distances are not finite"):
+    with pytest.raises(UserError, match="values are not finite"):
         run(suite(), Broken("resnet10t", output_dim=1, image_size=SIZE))

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.gloo import Pool
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -78,13 +77,6 @@ def train(dtype: torch.dtype, shares: list[int], objective: Objective, dense: bo
         optimiser.step()
     weights = torch.cat([p.detach().flatten() for p in module.parameters()])
     return torch.tensor(losses, dtype=torch.float64), torch.stack(gradients), weights
-
-
-@pytest.fixture(scope="module")
-def pool():
-    pool = Pool()
-    yield pool
-    pool.close()
 
 
 @pytest.mark.parametrize("shares", [EVEN, UNEVEN], ids=["even", "uneven"])

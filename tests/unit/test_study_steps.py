@@ -95,7 +95,7 @@ def test_chosen_steps_bring_what_they_need(file):
 
 
 def test_data_may_be_made_of_what_encoders_did(file):
-    data, run = "${out}/data/clips_other", "${out}/results/videos-v1/curves-one-seed0"
+    data, run = "${out}/data/clips_other", "${out}/results/videos-v2/curves-one-seed0"
     training = f"{{configs: [a.yaml], set: {{data: {{manifest: '{data}/m'}}}}}}"
     overrides = (
         f"prepare.clips_other=[demos, --out, '{data}', --visited, '{run}']",
@@ -124,14 +124,14 @@ def test_a_training_may_go_on_from_another_of_its_seed(file, tmp_path):
 
 @pytest.mark.parametrize("seeds", [[0, 5], [5]])
 def test_a_word_of_a_preparation_may_stand_for_all_seeds(file, tmp_path, seeds):
-    data, run = "${out}/data/clips_other", "${out}/results/videos-v1/curves-one-seed{seed}"
+    data, run = "${out}/data/clips_other", "${out}/results/videos-v2/curves-one-seed{seed}"
     command = f"prepare.clips_other=[demos, --out, '{data}', --visited, '{run}']"
     steps = {
         step.name: step
         for step in read(file, command, f"seeds={seeds}", "evaluations.some.seeds=[5]")
     }
     made = steps["prepare/clips_other"]
-    runs = tuple(f"{tmp_path}/out/results/videos-v1/curves-one-seed{seed}" for seed in seeds)
+    runs = tuple(f"{tmp_path}/out/results/videos-v2/curves-one-seed{seed}" for seed in seeds)
     assert made.arguments == (
         "demos",
         "--out",

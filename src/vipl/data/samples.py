@@ -38,12 +38,14 @@ class Batch(NamedTuple):
         times: int64 [B * K, 4] or [B, P, 2], frame numbers in the clip.
         failures: Clips that could not be read while the batch was made.
         tuples_per_clip: K; 1 with dense tuples.
+        clip_ids: Of the B clips.
     """
 
     frames: Tensor
     times: Tensor
     failures: list[BadClip]
     tuples_per_clip: int = 1
+    clip_ids: Sequence[str] = ()
 
     @property
     def num_clips(self) -> int:
@@ -198,7 +200,7 @@ class TrainingSamples(Dataset[Batch]):
             crop_seed = sampling.crop_seed(self.seed, n, attempt=attempt)
             frames = self.read(row, clip, times, seed=crop_seed)
             if not isinstance(frames, BadClip):
-                return self.batch(frames, times, failures)
+                return self.batch(frames, times, failures, clip.clip_id)
             failures.append(frames)
         return Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), failures)
 
@@ -221,10 +223,12 @@ class TrainingSamples(Dataset[Batch]):
                 self.hung.add(row, bad)
             return bad
 
-    def batch(self, frames: Tensor, times: NDArray[np.int64], failures: list[BadClip]) -> Batch:
+    def batch(
+        self, frames: Tensor, times: NDArray[np.int64], failures: list[BadClip], clip_id: str
+    ) -> Batch:
         """Return a batch of one sample, of what `draw_times` drew."""
         per_clip = self.tuples_per_clip if self.tuples == "paper" else 1
-        return Batch(frames, torch.from_numpy(times), failures, per_clip)
+        return Batch(frames, torch.from_numpy(times), failures, per_clip, (clip_id,))
 
     def draw_times(self, n: int, clip: Clip, *, attempt: int = 0) -> NDArray[np.int64]:
         """Return the frame numbers that sample n takes from a clip: int64 [K, 4] or [1, P, 2]."""
@@ -264,7 +268,7 @@ class HeldOutClips(Dataset[HeldOutClip]):
                 nothing, nothing, Batch(nothing, nothing, []), clip.clip_id, [frames]
             )
         tuple_frames = frames[count:].view(*drawn.shape, *frames.shape[1:])
-        batch = self.samples.batch(tuple_frames, drawn, [])
+        batch = self.samples.batch(tuple_frames, drawn, [], clip.clip_id)
         return HeldOutClip(frames[:count], torch.from_numpy(times), batch, clip.clip_id, [])
 
 
@@ -276,7 +280,8 @@ def collate(samples: list[Batch]) -> Batch:
         return incomplete._replace(failures=failures)
     frames = torch.cat([sample.frames for sample in samples])
     times = torch.cat([sample.times for sample in samples])
-    return Batch(frames, times, failures, samples[0].tuples_per_clip)
+    clip_ids = [clip_id for sample in samples for clip_id in sample.clip_ids]
+    return Batch(frames, times, failures, samples[0].tuples_per_clip, clip_ids)
 
 
 def single(clips: list[HeldOutClip]) -> HeldOutClip:

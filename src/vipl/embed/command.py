@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from rich.progress import Progress
 
+from vipl.collapse import Extent
 from vipl.console import Console
+from vipl.curves import SAME
 from vipl.data.bad_clips import BadClip, write_bad_clips
 from vipl.data.closing_loader import default_workers
 from vipl.data.commands import progress
@@ -25,6 +27,7 @@ from vipl.embed.parts import Parts
 from vipl.embed.pipeline import Embedded, embedding
 from vipl.errors import UserError
 from vipl.files import locked
+from vipl.finite import check_embeddings
 from vipl.models import Encoder, load_encoder
 from vipl.models.identity import encoder_sha256
 from vipl.signals import terminated_by_exit
@@ -124,7 +127,7 @@ def _embed(
             results = _with_cost_said(results, encoder)
         try:
             with progress("embedding", total=len(videos)) as bar:
-                return _collect(parts, results, bar)
+                return _collect(parts, _checked(results, videos), bar)
         finally:
             parts.flush()  # also when interrupted: the next call goes on from here
 
@@ -148,6 +151,21 @@ def _collect(parts: Parts, results: Iterator[Embedded], bar: Progress) -> list[B
         rate = rows / (time.monotonic() - begin)
         bar.update(task, advance=piece.is_last, description=f"embedding, {rate:.0f} frames/s")
     return bad
+
+
+def _checked(results: Iterator[Embedded], videos: Sequence[Video]) -> Iterator[Embedded]:
+    """Pass results on; refuse those that are not finite, and say where none differs.
+
+    Raises:
+        UserError: If an embedding is not finite.
+    """
+    extent = Extent()
+    for piece, embeddings in results:
+        check_embeddings(embeddings, f"{videos[piece.clip].name}: the encoder")
+        extent.add(embeddings)
+        yield Embedded(piece, embeddings)
+    if extent.is_a_point:
+        _console.print(f"{SAME} from frame to frame")
 
 
 def _with_cost_said(results: Iterator[Embedded], encoder: Encoder) -> Iterator[Embedded]:

@@ -51,4 +51,5 @@ def _read(file: Path, rows: int) -> NDArray[np.float32] | None:
         kept: NDArray[np.float32] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return kept if kept.ndim == 2 and len(kept) == rows else None
+    whole = kept.ndim == 2 and len(kept) == rows and bool(np.isfinite(kept).all())
+    return kept if whole else None

@@ -16,7 +16,6 @@ import torch
 
 from vipl.control.environment import Floats
 from vipl.control.online import Learner, OnlineTraining, require_packages
-from vipl.errors import UserError
 from vipl.evaluation.policy_learning import Evaluation, Progress, View, evaluate
 from vipl.files import write_atomically
 from vipl.rewards import GoalReward
@@ -48,7 +47,7 @@ class Rewarded:
         """Return what is seen of states [N, S], [N, I], and how good they are, [N].
 
         Raises:
-            UserError: If the encoder gives no numbers.
+            UserError: If the encoder gives numbers that are not finite.
         """
         if self.reward is None:
             env = self.view.env
@@ -56,8 +55,6 @@ class Rewarded:
             return self.view.inputs(states), np.asarray(true, dtype=np.float64)
         embeddings = self.view.embed(states)
         goodness = self.reward.value_of(embeddings).double().cpu().numpy()
-        if not np.isfinite(goodness).all():
-            raise UserError("the encoder's distances are not finite: is it sound?")
         return self.view.join(embeddings, states), goodness
 
 

@@ -1,8 +1,10 @@
 """What an evaluation shows: a live table on a terminal, else a line for every record."""
 
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
@@ -15,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from vipl.curves import SAME, is_constant
 from vipl.evaluation.evaluator import Cell
 from vipl.evaluation.results import Record
 
@@ -144,11 +147,20 @@ class Board:
         """Records of cells that failed."""
         return [record for record in self._records if record.error is not None]
 
+    def notes(self) -> list[str]:
+        """Return what is to be said of metrics without a value, and of distances without one."""
+        counted = Counter(reason for record in self._records for reason in _reasons(record))
+        return [
+            f"in {count} of {len(self._records)} cells {reason}"
+            for reason, count in counted.most_common()
+        ]
+
     def _line(self, record: Record, source: str | None) -> str:
         place = [record.task, record.camera, f"seed {record.seed}", f"{record.variant}:"]
         values = [
             f"{key} {record.metrics[key]:.3g}" for key in self._metrics if key in record.metrics
         ]
+        values += [f"{key} undefined: {why}" for key, why in record.undefined.items()]
         result = [f"failed: {record.error}"] if record.error is not None else values
         time = f"{record.seconds:.0f} s" if source is None else f"(reused from {source})"
         return " ".join([*(part for part in place if part is not None), *result, time])
@@ -164,3 +176,12 @@ class Board:
         if set(values) <= {0.0, 1.0} and primary not in self._graded:
             return f"{sum(values):.0f}/{len(values)}{failed}"
         return f"{sum(values) / len(values):.3g}{failed}"
+
+
+def _reasons(record: Record) -> set[str]:
+    """Return why a cell has metrics without a value, or a distance that says nothing."""
+    reasons = set(record.undefined.values())
+    distances = record.traces.get("distance", [])
+    if len(distances) > 1 and is_constant(np.array(distances)):
+        reasons.add(SAME)
+    return reasons

@@ -99,7 +99,10 @@ def verdict(results: Results) -> str:
     if not finished:
         return f"No {measure.unit} has finished yet."
     if entry["mean"] is None:
-        return f"None of {plural(finished, f'finished {measure.unit}')} gave a result."
+        known = {one.undefined.get(measure.name) for one in results.of(MAIN)}
+        reasons = sorted(filter(None, known))
+        why = f", as {' and '.join(reasons)}" if reasons else ""
+        return f"None of {plural(finished, f'finished {measure.unit}')} gave a result{why}."
     runs = plural(entry["n"], measure.unit)
     if measure.binary:
         what = "Solved" if measure.name == "success" else f"{capital(measure.label)} in"

@@ -61,6 +61,12 @@ class Record:
     seconds: float = 0.0
     error: str | None = None
 
+    @property
+    def undefined(self) -> dict[str, str]:
+        """Metrics that have no value in this cell, and why."""
+        found: dict[str, str] = self.info.get("undefined", {})
+        return found
+
     @classmethod
     def from_line(cls, line: str | bytes) -> "Record":
         """Parse a line.

@@ -236,4 +236,6 @@ class _Evaluation:
         from vipl.evaluation.report import write_report
 
         self.console.print(self.board.table())
+        for note in self.board.notes():
+            self.console.print(note, markup=False)
         self.console.print(f"report: {write_report(self.folder)}")

@@ -18,6 +18,7 @@ from timm.data.config import resolve_data_config
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
+from vipl.finite import check_weights
 from vipl.models import hub, zoo
 from vipl.models.configuration import (
     FORMAT,
@@ -47,8 +48,13 @@ _OF_THE_NETWORK = ("backbone", "output_dim", "output_scale", "mean", "std", "net
 
 
 def save_encoder(encoder: Encoder, folder: str | Path) -> Path:
-    """Write an encoder as `config.json` and `model.safetensors`; return the folder."""
+    """Write an encoder as `config.json` and `model.safetensors`; return the folder.
+
+    Raises:
+        UserError: If its weights are not finite: nothing is written.
+    """
     folder = Path(folder)
+    check_weights(encoder.state_dict(), "the encoder to be written")
     weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
     content = safetensors.torch.save(weights)
     write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(content))
@@ -76,7 +82,8 @@ def load_encoder(
         weights: Of a released encoder: a file that you have, in place of the download.
 
     Raises:
-        UserError: If the source is none of these, or does not fit, or weights cannot be had.
+        UserError: If the source is none of these, or does not fit, or weights cannot be had or
+            are not finite.
     """
     text = expand(str(source), "the encoder")
     if weights is not None and text not in zoo.entries():
@@ -98,6 +105,7 @@ def load_encoder(
         encoder = _from_checkpoint(Path(text))
     else:
         raise UserError(_no_such_source(text))
+    check_weights(encoder.state_dict(), source)
     return encoder.to(device).eval().requires_grad_(False)
 
 

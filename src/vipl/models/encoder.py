@@ -4,7 +4,7 @@ Shapes: N images of H x W pixels, S the network's input side, D the embedding si
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import torch
@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+from vipl.finite import all_finite, check_embeddings
 from vipl.models.network import create_network, first_line
 
 Distance: TypeAlias = Literal["l2", "cosine"]
@@ -21,6 +22,8 @@ OwnSize: TypeAlias = Literal["resized", "kept"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_SCALING = ("mean", "std", "output_scale")
 
 
 @final
@@ -78,6 +81,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(image_size, output_dim, central_fraction, output_scale)
+        _check_colours(mean, std)
         self.config: dict[str, Any] = {
             "backbone": backbone,
             "output_dim": output_dim,
@@ -173,14 +177,20 @@ class Encoder(nn.Module):
         """Return D by embedding a blank image, which also tells whether the size fits."""
         blank = torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8)
         try:
-            return self.embed(blank).shape[1]
+            embedding = self._embed(blank)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UserError(
                 f"{self.config['backbone']} does not take images of {self.image_size} px "
                 f"({first_line(error)}): choose another image_size"
             ) from error
+        if not bool(all_finite([embedding])):
+            numbers = ", ".join(f"{name} {self.config[name]}" for name in _SCALING)
+            raise UserError(
+                f"{self.config['backbone']} embeds a black image as numbers that are not finite: "
+                f"expected {numbers} to be of the size of 1"
+            )
+        return embedding.shape[1]
 
-    @torch.inference_mode()
     def embed(
         self, images: Tensor, *, batch_size: int = 64, prepared: bool | None = None
     ) -> Tensor:
@@ -197,7 +207,16 @@ class Encoder(nn.Module):
         Raises:
             ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
             TypeError: If they are no tensor.
+            UserError: If an embedding is not finite.
         """
+        embeddings = self._embed(images, batch_size=batch_size, prepared=prepared)
+        check_embeddings(embeddings, f"the network {self.config['backbone']}")
+        return embeddings
+
+    @torch.inference_mode()
+    def _embed(
+        self, images: Tensor, *, batch_size: int = 1, prepared: bool | None = None
+    ) -> Tensor:
         _check_images(images)
         training = self.training
         self.eval()
@@ -222,6 +241,13 @@ def _check_sizes(
         raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
     if not 0 < output_scale < math.inf:
         raise UserError(f"output_scale is {output_scale}, expected a number > 0")
+
+
+def _check_colours(mean: Sequence[float], std: Sequence[float]) -> None:
+    if not all(map(math.isfinite, mean)):
+        raise UserError(f"mean is {list(mean)}, expected three finite numbers")
+    if not all(0 < value < math.inf for value in std):
+        raise UserError(f"std is {list(std)}, expected three numbers > 0")
 
 
 def _check_images(images: object) -> None:

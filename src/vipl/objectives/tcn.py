@@ -15,6 +15,7 @@ Shapes: B clips of a batch, P pairs of a clip, N permutations, D embedding size;
 A anchors of a draw.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -40,7 +41,7 @@ class TCN(Objective):
         self, *, num_negatives: int = 3, temperature: float = 1.0, margin_frames: int = 0
     ) -> None:
         super().__init__(num_negatives=num_negatives)
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise UserError(f"temperature is {temperature}, expected more than 0")
         if margin_frames < 0:
             raise UserError(f"margin_frames is {margin_frames}, expected 0 or more")

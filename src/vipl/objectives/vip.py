@@ -53,6 +53,8 @@ class VIP(Objective):
     ) -> None:
         super().__init__(num_negatives=num_negatives)
         _check(gamma, negatives)
+        if not 0 <= epsilon < math.inf:
+            raise UserError(f"epsilon is {epsilon}, expected 0 or more")
         self.gamma = gamma
         self.negatives: Negatives = negatives
         self.epsilon = epsilon

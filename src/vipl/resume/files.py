@@ -19,6 +19,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
+from vipl.finite import find_non_finite_saved
 
 LAST = "last"
 """What `ckpt_path` may say in place of a file: the newest checkpoint of the run's folder."""
@@ -60,19 +61,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that is whole.
+    """A checkpoint that is whole, and whose numbers are finite.
 
     Attributes:
         path: Of the file.
         step: Optimiser steps that it holds.
         record: What it says of its run, see `vipl.resume.recipe`; None if it says nothing.
-        torn: Newer files that are not whole: path, and why.
+        passed_over: Newer files that are torn, or not finite: path, and which.
     """
 
     path: Path
     step: int
     record: Mapping[str, Any] | None
-    torn: tuple[tuple[Path, str], ...]
+    passed_over: tuple[tuple[Path, str], ...]
 
 
 def folder_of(run_dir: Path) -> Path:
@@ -117,7 +118,7 @@ def keep_latest(run_dir: Path, *, step: int, count: int) -> None:
 
 
 def find(wanted: str, run_dir: Path) -> Found | None:
-    """Return the checkpoint to go on from: the wanted one, or the newest before it that is whole.
+    """Return the checkpoint to go on from: the wanted one, or the newest good one before it.
 
     Args:
         wanted: A file, or "last": the newest of `run_dir`.
@@ -127,7 +128,7 @@ def find(wanted: str, run_dir: Path) -> Found | None:
         None if "last" is wanted and the run has no checkpoint yet.
 
     Raises:
-        UserError: If there is no such file, or none is whole.
+        UserError: If there is no such file, or none is whole and finite.
     """
     path = last_path(run_dir) if wanted == LAST else Path(wanted)
     candidates = _candidates(path)
@@ -135,16 +136,25 @@ def find(wanted: str, run_dir: Path) -> Found | None:
         return None
     if not candidates:
         raise UserError(f"there is no checkpoint {path}")
-    torn: list[tuple[Path, str]] = []
+    passed_over: list[tuple[Path, str]] = []
     for candidate in candidates:
-        reason = why_torn(candidate)
-        if reason is None:
-            step, record = _read(candidate)
-            return Found(candidate, step, record, tuple(torn))
-        torn.append((candidate, reason))
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in torn)
+        torn = why_torn(candidate)
+        if torn is not None:
+            passed_over.append((candidate, f"is torn ({torn})"))
+            continue
+        content = _read(candidate)
+        name = find_non_finite_saved(content)
+        if name is not None:
+            passed_over.append(
+                (candidate, f"is of a training that went wrong ({name} is not finite)")
+            )
+            continue
+        step, record = int(content["global_step"]), content.get(RECORD_KEY)
+        return Found(candidate, step, record, tuple(passed_over))
+    reasons = "; ".join(f"{path} {reason}" for path, reason in passed_over)
     raise UserError(
-        f"no checkpoint is whole ({reasons}): begin again by overwrite=true without ckpt_path"
+        f"no checkpoint can be gone on from: {reasons}; begin again by overwrite=true without "
+        "ckpt_path"
     )
 
 
@@ -179,7 +189,7 @@ def _candidates(path: Path) -> list[Path]:
     return own + [file for step, file in siblings.items() if not match or step < int(match[1])]
 
 
-def _read(path: Path) -> tuple[int, Mapping[str, Any] | None]:
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
@@ -187,4 +197,4 @@ def _read(path: Path) -> tuple[int, Mapping[str, Any] | None]:
         raise UserError(f"{path} is not a checkpoint that can be read safely: {reason}") from error
     if not isinstance(content, dict) or "global_step" not in content:
         raise UserError(f"{path} is not a checkpoint of `vipl fit`")
-    return int(content["global_step"]), content.get(RECORD_KEY)
+    return content

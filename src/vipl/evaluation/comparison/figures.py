@@ -173,8 +173,17 @@ def _shared(
     """Return the places of all runs, by task in the suite's order."""
     for run, found in zip(runs, episodes, strict=True):
         if not found:
+            where = f"{run.label} ({run.results.folder})"
+            reasons = {
+                one.undefined[measure.name] for one in run.finished if measure.name in one.undefined
+            }
+            if reasons:
+                raise UserError(
+                    f"{where} has no value of {measure.name}, as {' and '.join(sorted(reasons))}: "
+                    "leave it out, or name another by --metric"
+                )
             raise UserError(
-                f"{run.label} ({run.results.folder}) has no value of {measure.name}: of "
+                f"{where} has no value of {measure.name}: of "
                 f"{plural(run.planned, 'cell')} {len(run.finished)} finished and "
                 f"{run.failed} failed; the command that began it goes on with it"
             )

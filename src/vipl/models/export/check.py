@@ -38,6 +38,16 @@ def largest_difference(
     return apart / max(largest, 1e-12)
 
 
+def check_sound(encoder: Encoder) -> None:
+    """Try an encoder.
+
+    Raises:
+        UserError: If it embeds images as numbers that are not finite.
+    """
+    for images in _images(encoder.image_size, any_size=False):
+        encoder.embed(images)
+
+
 @torch.inference_mode()
 def _embed_prepared(encoder: Encoder, images: Tensor) -> Tensor:
     embeddings: Tensor = encoder(images)

@@ -9,7 +9,7 @@ from vipl.files import write_atomically
 from vipl.models.checkpoint import save_encoder
 from vipl.models.encoder import Encoder
 from vipl.models.export import onnx_file, released, torchscript
-from vipl.models.export.check import TOLERANCE
+from vipl.models.export.check import TOLERANCE, check_sound
 
 Form: TypeAlias = Literal["safetensors", "onnx", "torchscript", "released"]
 
@@ -43,9 +43,11 @@ def export(
         them; None for safetensors, which hold the weights themselves.
 
     Raises:
-        UserError: If the form cannot hold this encoder, or gives other embeddings.
+        UserError: If the form cannot hold this encoder, or gives other embeddings, or these are
+            not finite.
     """
     out = Path(out)
+    check_sound(encoder)
     if form == "safetensors":
         _refuse_place(out, wrong=out.is_file(), expected="a folder")
         save_encoder(encoder, out)
