@@ -43,7 +43,7 @@ def up_to_date(envs: Iterable[gymnasium.Env[Any, Any]]) -> Iterator[None]:
 
 @contextmanager
 def _refreshed(env: Any) -> Iterator[None]:
-    mujoco = sys.modules.get("mujoco")  # an environment that needs it has imported it
+    mujoco: Any = sys.modules.get("mujoco")  # an environment that needs it has imported it
     model, data = getattr(env, "model", None), getattr(env, "data", None)
     if mujoco is None or type(model) is not mujoco.MjModel or type(data) is not mujoco.MjData:
         yield
