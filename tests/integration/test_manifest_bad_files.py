@@ -144,6 +144,28 @@ def test_tables_that_cannot_be_read_are_one_sentence(tmp_path, capsys, rows, enc
     assert message in words(capsys)[1]
 
 
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        ("epic_kitchens", "EPIC_100_train.csv", "gives no clip: it is empty"),
+        ("epic_kitchens", "EPIC_100_video_info.csv", "1 segments of videos that are unknown"),
+        ("frames", "manifest.csv", "found the columns none"),
+        ("ego4d", "ego4d.json", "ego4d.json is not whole, or no JSON"),
+        ("ssv2", "train.json", "train.json is not whole, or no JSON"),
+    ],
+)
+def test_files_of_no_bytes(tmp_path, capsys, source, name, message):
+    epic(tmp_path, [SEGMENT])
+    (tmp_path / "1.webm").touch()
+    folder = tmp_path / "annotations" if source == "epic_kitchens" else tmp_path
+    (folder / name).write_bytes(b"")
+    more = [] if source == "frames" else ["--allow-missing"]
+    if source == "ego4d":
+        more += ["--narrations", str(folder / name), "--videos", "later"]
+    assert build(source, tmp_path, tmp_path / "m.csv", *more) == 2
+    assert message in words(capsys)[1]
+
+
 def test_a_table_with_a_column_twice(tmp_path, capsys):
     file = tmp_path / "manifest.csv"
     file.write_text("path,len,len\na/,5,6\n")

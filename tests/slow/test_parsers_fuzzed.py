@@ -218,9 +218,11 @@ def test_bad_clips(tmp_path):
     good = [BadClip(f"{n}", f"v/{n}.mp4", 'no "video", it says') for n in range(3)]
     write_bad_clips(file, good)
     text, rng = file.read_bytes(), random.Random(0)
+    counts = set()
     for _ in range(INPUTS):
         file.write_bytes(mutated(text, rng))
-        assert all(isinstance(clip, BadClip) for clip in read_bad_clips(file))
+        counts.add(len(list(read_bad_clips(file))))
+    assert {0, 2, 3} <= counts
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.parquet.parts/settings.json"])
