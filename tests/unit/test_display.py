@@ -369,6 +369,7 @@ def test_what_decord_reckons_otherwise_goes_to_pyav(
         np.testing.assert_array_equal(*images)
 
 
+@needs_decord
 @pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("ts", "libx264"), ("nut", "ffv1")])
 def test_other_containers_are_not_handed_to_decord(
     suffix: str, codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
