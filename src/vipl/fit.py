@@ -141,6 +141,7 @@ class FitCLI(LightningCLI):
         if self.found is not None:
             recipe = self.record()["recipe"]
             self.changes = check(self.found, recipe, accept_changes=self.config.accept_changes)
+            self.model.changed = tuple(change.split()[0] for change in self.changes)
 
     def _instantiate(self) -> None:
         config = self.config
@@ -238,6 +239,7 @@ class FitCLI(LightningCLI):
             note = note_on_processes(self.found, self.trainer.world_size, self.model)
             lines += [note] if note else []
             lines += [f"changed: {change}" for change in self.changes]
+            lines += [] if self.model.keeps_state else ["the optimiser's state begins anew"]
         return "\n".join(lines)
 
 

@@ -27,11 +27,14 @@ from vipl.models.encoder import Encoder
 from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.parallel import check_accumulation
 from vipl.ranks import Ranks
-from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer
+from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
 
 Terms: TypeAlias = dict[str, Tensor]
 
 _VIP = VIP()
+
+_ORDER = ("model.optimizer.class_path", "model.parameter_groups")
+_RATES = ("model.optimizer", "model.lr_scheduler", "model.parameter_groups")
 
 
 class Curve(NamedTuple):
@@ -89,6 +92,9 @@ class VIPModule(pl.LightningModule):
         compile: Have torch.compile fuse the network of the training step. The first step then
             takes a minute or more; checkpoints and exported encoders are the same.
         seed: Of the random pairings; the run's.
+
+    Attributes:
+        changed: Keys of the recipe that differ from those of the checkpoint that is gone on from.
     """
 
     def __init__(
@@ -117,6 +123,7 @@ class VIPModule(pl.LightningModule):
         self.lr_scheduler = lr_scheduler
         self.compile_network = compile
         self.seed = seed
+        self.changed: tuple[str, ...] = ()
         self.ranks = Ranks()
         self._held_out: list[HeldOutResult] = []
 
@@ -328,6 +335,19 @@ class VIPModule(pl.LightningModule):
         parts = self.ranks.gather(own)
         unique = {result.clip_id: result for part in parts for result in part}
         return [unique[clip_id] for clip_id in sorted(unique)]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the rates of now, where they were changed and that was accepted."""
+        if not any(key.startswith(_RATES) for key in self.changed):
+            return
+        optimizer = make_optimizer(self.encoder, self.optimizer, self.parameter_groups)
+        schedule = None if self.lr_scheduler is None else self.lr_scheduler(optimizer)
+        renew(checkpoint, optimizer, schedule, keep_state=self.keeps_state)
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether a run that goes on keeps what its optimiser has gathered."""
+        return not any(key.startswith(_ORDER) for key in self.changed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the encoder's configuration, so that a checkpoint loads by itself.

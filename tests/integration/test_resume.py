@@ -237,7 +237,7 @@ def test_where_all_are_torn_the_run_is_refused(tiny_manifest, tmp_path, capsys, 
     for path in by_step(run / "checkpoints").values():
         path.write_bytes(b"")
     assert fit(tiny_manifest, run, "ckpt_path=last") == 2
-    assert "no checkpoint is whole (" in capsys.readouterr().err
+    assert "no checkpoint can be gone on from: " in capsys.readouterr().err
     assert (run / "metrics" / "metrics.csv").exists()
 
 

@@ -273,3 +273,29 @@ def test_the_bar_counts_to_the_end(tiny_manifest, tmp_path):
     callbacks = f"trainer.callbacks=[{bar}]"
     assert fit(tiny_manifest, run, None, *settings, callbacks, "ckpt_path=last") == 0
     assert Bar.seen[2:] == [(number, 8) for number in range(3, 9)]
+
+
+def test_a_changed_rate_and_schedule_are_those_of_the_rest_of_the_run(
+    tiny_manifest, tmp_path, capsys
+):
+    """PyTorch takes both from a checkpoint; what the configuration says now is what counts."""
+    run = tmp_path / "run"
+    short = ["trainer.max_steps=4", "model.lr_scheduler.init_args.warmup_fraction=0"]
+    assert fit(tiny_manifest, run, "warmup_cosine", *short) == 0
+    longer = [*short[1:], "model.optimizer.init_args.lr=0.01", "ckpt_path=last"]
+    assert fit(tiny_manifest, run, "warmup_cosine", *longer) == 2
+    assert fit(tiny_manifest, run, "warmup_cosine", *longer, "accept_changes=true") == 0
+    shown = capsys.readouterr().out
+    assert "total_steps was 4, is 8" in shown
+    assert "begins anew" not in shown
+    wave = [0.01 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]
+    assert column(run, "train/learning_rate")[4:] == pytest.approx(wave[4:])
+
+
+def test_another_optimiser_begins_anew(tiny_manifest, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert fit(tiny_manifest, run, None, "trainer.max_steps=4") == 0
+    other = "model.optimizer={class_path: torch.optim.SGD, init_args: {lr: 0.1, momentum: 0.9}}"
+    assert fit(tiny_manifest, run, None, other, "ckpt_path=last", "accept_changes=true") == 0
+    assert "the optimiser's state begins anew" in capsys.readouterr().out
+    assert column(run, "train/learning_rate")[4:] == pytest.approx([0.1] * 4)

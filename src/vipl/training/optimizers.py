@@ -1,5 +1,6 @@
 """Optimisers of an encoder's parameters, by groups, tried before a run begins."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
@@ -86,6 +87,37 @@ def check_optimizer(
         )
     _tried("model.optimizer", optimizer.step)
     return watches
+
+
+def renew(
+    checkpoint: dict[str, Any],
+    optimizer: Optimizer,
+    schedule: LRScheduler | None,
+    *,
+    keep_state: bool,
+) -> None:
+    """Let a run go on with the rates and the schedule of now, in place of those that were saved.
+
+    PyTorch takes an optimiser's rates and all numbers of a schedule from what is loaded.
+
+    Args:
+        checkpoint: Of a run, as Lightning loads it; it is changed.
+        optimizer: As configured now, fresh; it is used up.
+        schedule: Of that optimiser; it is brought to the checkpoint's step, unless it watches a
+            figure: then it begins to watch.
+        keep_state: Keep what the optimiser has gathered: it must be of the same class, for the same
+            parameters in the same order.
+    """
+    if schedule is not None and not isinstance(schedule, ReduceLROnPlateau):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step")  # no step of weights
+            for _ in range(int(checkpoint["global_step"])):
+                schedule.step()
+    fresh = optimizer.state_dict()
+    if keep_state:
+        fresh["state"] = checkpoint["optimizer_states"][0]["state"]
+    checkpoint["optimizer_states"] = [fresh]
+    checkpoint["lr_schedulers"] = [] if schedule is None else [schedule.state_dict()]
 
 
 def _tried(key: str, action: Callable[[], Any]) -> Any:
