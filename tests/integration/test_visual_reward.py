@@ -177,7 +177,7 @@ def test_mujoco_environments_are_drawn_in_their_state_and_move_as_before(encoder
         expected = drawn_anew(scratch, data)
         np.testing.assert_array_equal(fresh.render(), expected)
         assert info["value"] == pytest.approx(
-            rewarded._default.value(torch.from_numpy(expected).movedim(-1, 0)[None]).item()
+            rewarded._default.value(torch.from_numpy(expected.copy()).movedim(-1, 0)[None]).item()
         )
         stale += not np.array_equal(as_it_is.render(), expected)
         np.testing.assert_array_equal(seen, seen_fresh)

@@ -50,13 +50,22 @@ mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 100)
 ENCODERS = "import vipl.models, timm, torchvision\n"
 
 
-@pytest.mark.parametrize("backend", ["egl", "osmesa"])
 @pytest.mark.parametrize(
-    "code",
-    [KITCHEN + ENCODERS, "import mujoco\n" + KITCHEN + ENCODERS, OWN_CONTEXT + ENCODERS],
-    ids=["the suite first", "mujoco first", "drawn before vipl"],
-)
-def test_whatever_comes_first_the_process_lives(code: str, backend: str) -> None:
+    ("backend", "code"),
+    [
+        pytest.param("osmesa", KITCHEN + ENCODERS, id="osmesa, the suite first"),
+        pytest.param("egl", OWN_CONTEXT + ENCODERS, id="egl, drawn before vipl"),
+        pytest.param(
+            "osmesa", "import mujoco\n" + KITCHEN + ENCODERS, id="osmesa, mujoco first",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "osmesa", OWN_CONTEXT + ENCODERS, id="osmesa, drawn before vipl",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)  # fmt: skip
+def test_whatever_comes_first_the_process_lives(backend: str, code: str) -> None:
     if run_python(OWN_CONTEXT, MUJOCO_GL=backend).returncode:
         pytest.skip(f"{backend} does not draw here")
     run = run_python(code + "import os; print('alive', flush=True); os._exit(0)", MUJOCO_GL=backend)
