@@ -138,7 +138,7 @@ def test_a_crash_is_the_videos_fault(
     with DecoderProcess() as decoder:
         crashing(decoder, number, call="read")
         with pytest.raises(
-            VideoError, match=rf"plain\.mp4: crashed the decoder \(signal {int(number)}\)\.$"
+            VideoError, match=rf"plain\.mp4: crashed the decoder \(killed by {number.name}.*\)\.$"
         ):
             decoder.read(folder / "plain.mp4", [0])
         assert decoder.probe(folder / "plain.mp4").num_frames == 48
