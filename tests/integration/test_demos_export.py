@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def test_episodes_are_the_demonstrations(dataset: Any) -> None:
         assert episode.terminations.sum() == 0
         np.testing.assert_array_equal(episode.truncations, np.arange(steps) == steps - 1)
         states = episode.infos["state"]
-        np.testing.assert_allclose(kitchen.qpos(states), demo.arrays["qpos"], atol=1e-3)
+        # Other versions of MuJoCo than the one that recorded it agree but for contacts.
+        atol = 1e-3 if demo.mujoco == version("mujoco") else 0.05
+        np.testing.assert_allclose(kitchen.qpos(states), demo.arrays["qpos"], atol=atol)
         np.testing.assert_allclose(episode.rewards, kitchen.true_reward(states[1:]))
         np.testing.assert_array_equal(episode.infos["success"], kitchen.is_success(states))
         assert episode.infos["success"][-1]
@@ -164,16 +167,21 @@ def test_nothing_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert expected in capsys.readouterr().err
 
 
-def test_demonstration_that_does_not_replay(
+def test_demonstrations_that_do_not_replay_are_left_out_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo = demonstrations("sdoor_open", "start")[0]
-    still = {**demo.arrays, "action": np.zeros_like(demo.arrays["action"])}
-    monkeypatch.setitem(demo.__dict__, "arrays", still)
-    monkeypatch.setattr(export, "select", lambda **options: [demo])
-    assert main(command(tmp_path, "--tasks", "sdoor_open")) == 2
-    assert f"{demo.name} ends otherwise when replayed with mujoco" in (capsys.readouterr().err)
-    assert files_of(tmp_path) == set()
+    still, other = demonstrations("sdoor_open", "start")[:2]
+    arrays = {**still.arrays, "action": np.zeros_like(still.arrays["action"])}
+    monkeypatch.setitem(still.__dict__, "arrays", arrays)
+    for chosen, status in (([still], 2), ([still, other], 0)):
+        monkeypatch.setattr(export, "select", lambda chosen=chosen, **options: chosen)
+        assert files_of(tmp_path) == set()
+        assert main(command(tmp_path, "--tasks", "sdoor_open")) == status
+    shown = capsys.readouterr()
+    assert "no demonstration of sdoor_open ends as recorded with mujoco" in shown.err
+    assert "left out: 1 that end otherwise with mujoco" in shown.out
+    assert f"({still.name})" in shown.out
+    assert "1 data sets of 1 demonstrations" in shown.out
 
 
 def test_without_minari_the_remedy_is_named(

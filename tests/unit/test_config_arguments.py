@@ -149,7 +149,7 @@ def test_text_of_a_chosen_class_stays_text(parse):
         (["trainer.log_every_n_steps=0"], "is 0, expected 1 or more"),
         (["trainer.val_check_interval=0"], "trainer.limit_val_batches=0 leaves validation out"),
         (["trainer.max_time={minuets: 5}"], "expected days, hours, minutes or seconds"),
-        (["model.l1_weight=-1"], "model.l1_weight is -1.0, expected 0 or more"),
+        (["model.l1_weight=-1"], "model.l1_weight is -1, expected 0 or more"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_remedy(parse, arguments, message):

@@ -151,7 +151,7 @@ def running_mean() -> list[float]:
     module.encoder.train()
     frames = torch.full((2, 3, 32, 32), 100 * module.ranks.rank, dtype=torch.uint8)
     module.encoder(frames)
-    module.on_validation_start()
+    module.on_validation_epoch_start()
     return [float(buffer.float().mean()) for buffer in module.encoder.buffers()]
 
 

@@ -63,13 +63,20 @@ def export_demonstrations(
         raise UserError(
             f"already in {root}: {', '.join(there)}; delete them, or name another --out"
         )
-    total = sum(map(len, chosen.values()))
+    total, left_out = sum(map(len, chosen.values())), list[str]()
     with progress("replaying demonstrations", total=total) as bar:
         for name, demos in chosen.items():
-            _export_task(root, name, demos)
+            left_out += _export_task(root, name, demos)
             bar.advance(bar.task_ids[0], len(demos))
     ids = [dataset_id(name) for name in chosen]
-    Console(highlight=False, soft_wrap=True).print(
+    total -= len(left_out)
+    console = Console(highlight=False, soft_wrap=True)
+    if left_out:
+        console.print(
+            f"left out: {len(left_out)} that end otherwise with mujoco {version('mujoco')} "
+            f"({', '.join(left_out)}); `vipl demos verify --replan DIR` makes others, for --folder"
+        )
+    console.print(
         f"{root}: {len(ids)} data sets of {total} demonstrations; "
         f"{f'with {_ROOT}={root}, ' if out else ''}minari.load_dataset({ids[0]!r}) loads one"
     )
@@ -101,16 +108,29 @@ def _open_root(out: Path | None) -> Path:
     return root
 
 
-def _export_task(root: Path, name: str, demos: Sequence[Demonstration]) -> None:
-    """Write one data set under a temporary name, then rename it: nobody sees half of one."""
+def _export_task(root: Path, name: str, demos: Sequence[Demonstration]) -> list[str]:
+    """Write one data set under a temporary name, then rename it: nobody sees half of one.
+
+    Returns:
+        The names of demonstrations that end otherwise here, and are left out.
+
+    Raises:
+        UserError: If all of them do.
+    """
     from minari.namespace import create_namespace, list_local_namespaces
 
     env = gymnasium.make(env_id(name))
     try:
-        buffers = [_replay(env, demo) for demo in demos]
+        replayed = [(demo, _replay(env, demo)) for demo in demos]
+        kept = [(demo, buffer) for demo, buffer in replayed if buffer is not None]
+        if not kept:
+            raise UserError(
+                f"no demonstration of {name} ends as recorded with mujoco {version('mujoco')}: "
+                "make others by `vipl demos verify --replan DIR`, and name --folder DIR"
+            )
         with tempfile.TemporaryDirectory(dir=root, prefix=".export-") as temporary:
             with _minari_root(Path(temporary)):
-                _create(env, name, buffers, demos)
+                _create(env, name, [one for _, one in kept], [demo for demo, _ in kept])
             target = root / dataset_id(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             (Path(temporary) / dataset_id(name)).rename(target)
@@ -119,14 +139,11 @@ def _export_task(root: Path, name: str, demos: Sequence[Demonstration]) -> None:
     with _minari_root(root):
         if NAMESPACE not in list_local_namespaces():
             create_namespace(NAMESPACE, description="The twelve FrankaKitchen tasks of vipl")
+    return [demo.name for demo, buffer in replayed if buffer is None]
 
 
 def _replay(limited: GymEnv, demo: Demonstration) -> Any:
-    """Return a demonstration as a Minari episode.
-
-    Raises:
-        UserError: If its actions do not lead to the same end.
-    """
+    """Return a demonstration as a Minari episode; None if its actions lead to another end here."""
     from minari.data_collector import EpisodeBuffer
 
     env = limited.unwrapped  # a demonstration may be longer than an episode
@@ -141,10 +158,7 @@ def _replay(limited: GymEnv, demo: Demonstration) -> Any:
         infos.append(info)
         rewards.append(reward)
     if info["success"] != demo.ends_solved:
-        raise UserError(
-            f"{demo.name} ends otherwise when replayed with mujoco {version('mujoco')}: make "
-            "demonstrations with it (`vipl demos generate`) and name their --folder"
-        )
+        return None
     steps = len(rewards)
     return EpisodeBuffer(
         options=options,
