@@ -152,8 +152,7 @@ def run_fit(args: argparse.Namespace) -> None:
 
     config = composing(args.config, args.overrides)
     if args.print_config:
-        cli = FitCLI(config)
-        print(cli.parser.dump(cli.config, skip_none=False), end="")
+        print(FitCLI(config).as_yaml(), end="")
         return
     from vipl.console import say
 

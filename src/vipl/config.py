@@ -106,6 +106,23 @@ def _expand(value: Any, key: str) -> Any:
     return expand(value, key) if isinstance(value, str) else value
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around text that OmegaConf reads as a number, and PyYAML does not, as 1e5."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.[\d_]+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def to_yaml(config: Config) -> str:
+    """Return a configuration as YAML; what reads it has the same values."""
+    text: str = yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def read_layer(name: str | Path, kind: shipped.Kind | None) -> Config:
     """Read one YAML file, interpolations as they are.
 

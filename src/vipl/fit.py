@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.collapse import CollapseSettings
-from vipl.config import Config
+from vipl.config import Config, to_yaml
 from vipl.console import say
 from vipl.data.datamodule import VideoDataModule
 from vipl.data.loading_failures import deaths_explained
@@ -200,8 +200,7 @@ class FitCLI(LightningCLI):
 
     def record(self) -> Record:
         """Return what a checkpoint says of the run."""
-        config = json.loads(self.parser.dump(self.config, format="json", skip_none=False))
-        recipe = recipe_of(config, self.datamodule.manifest.sha256)
+        recipe = recipe_of(self._plain(self.config), self.datamodule.manifest.sha256)
         return {"recipe": recipe, "processes": self.trainer.world_size}
 
     @property
@@ -220,12 +219,20 @@ class FitCLI(LightningCLI):
         config = self.config.clone()
         # These are about one launch of the run, not about the run.
         config.ckpt_path, config.overwrite, config.accept_changes = None, False, False
-        text = self.parser.dump(config, skip_none=False)
+        text = to_yaml(self._plain(config))
         write_atomically(self.run_dir / CONFIG_FILE, lambda path: path.write_text(text))
+
+    def as_yaml(self) -> str:
+        """Return the resolved configuration; `vipl fit --config` on it is the same."""
+        return to_yaml(self._plain(self.config))
+
+    def _plain(self, config: Any) -> Config:
+        plain: Config = json.loads(self.parser.dump(config, format="json", skip_none=False))
+        return plain
 
     def tell_loggers(self) -> None:
         """Give the resolved configuration to the user's own loggers; the run's folder has it."""
-        config = json.loads(self.parser.dump(self.config, format="json", skip_none=False))
+        config = self._plain(self.config)
         for logger in self.trainer.loggers:
             if not isinstance(logger, TensorBoardLogger | MetricsFile):
                 logger.log_hyperparams(config)

@@ -6,7 +6,8 @@ D embedding size.
 
 import difflib
 import sys
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -30,6 +31,8 @@ from vipl.ranks import Ranks
 from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
 
 Terms: TypeAlias = dict[str, Tensor]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 _VIP = VIP()
 
@@ -118,9 +121,9 @@ class VIPModule(pl.LightningModule):
         self.objective = objective
         self.l1_weight = l1_weight
         self.l2_weight = l2_weight
-        self.optimizer = optimizer
+        self.optimizer = _shared(optimizer)
         self.parameter_groups = parameter_groups
-        self.lr_scheduler = lr_scheduler
+        self.lr_scheduler = None if lr_scheduler is None else _shared(lr_scheduler)
         self.compile_network = compile
         self.seed = seed
         self.changed: tuple[str, ...] = ()
@@ -357,3 +360,12 @@ class VIPModule(pl.LightningModule):
         """
         check_checkpoint(checkpoint, self.ranks)
         checkpoint[CHECKPOINT_KEY] = self.encoder.config
+
+
+def _shared(make: Callable[[_Given], _Made]) -> Callable[[_Given], _Made]:
+    """Return a plain function that does the same, which copies of the module share.
+
+    What jsonargparse gives refers to its parser, and through it to the trainer and all that it has:
+    a callback that copies the module, as for an average of the weights, would copy them as well.
+    """
+    return lambda given: make(given)

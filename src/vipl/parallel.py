@@ -48,6 +48,12 @@ def check_trainer(trainer: pl.Trainer, *, batch_size: int, sync_batchnorm: bool)
             f"trainer.strategy is {type(strategy).__name__}, expected auto or ddp: every process "
             "holds the whole encoder, and runs the same command"
         )
+    precision = str(trainer.precision)
+    if precision in ("16-true", "bf16-true"):
+        raise UserError(
+            f"trainer.precision is {precision}, expected weights of 32 bits, which small steps do "
+            f"not leave as they are: {precision.replace('true', 'mixed')}"
+        )
     if sync_batchnorm and strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm=true needs GPUs: PyTorch has none for the CPU")
     callbacks = trainer.callbacks  # type: ignore[attr-defined]

@@ -352,6 +352,24 @@ def test_print_config_shows_the_resolved_configuration(videos, config, tmp_path,
     assert not Path("runs/base").exists()
 
 
+@pytest.mark.parametrize("name", ["1e5", "-1.5E-3", "20261129", "2026-11-29", "runs/a #1"])
+def test_what_print_config_shows_is_read_as_it_was(tmp_path, capsys, name):
+    arguments = [
+        "fit",
+        "--config",
+        "folder",
+        "data.manifest=m",
+        f"run_dir={name}",
+        "--print-config",
+    ]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed)["run_dir"] == name
+    (tmp_path / "again.yaml").write_text(printed)
+    assert main(["fit", "--config", str(tmp_path / "again.yaml"), "--print-config"]) == 0
+    assert capsys.readouterr().out == printed
+
+
 def test_help_shows_every_key_with_its_docstring(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["fit", "--help"])

@@ -307,6 +307,7 @@ def test_going_on_and_overwriting_contradict_each_other(tiny_manifest, stopped, 
             "val_check_interval comes to 3 batches: choose a multiple of 2",
         ),
         (["trainer.sync_batchnorm=true"], "trainer.sync_batchnorm=true needs GPUs"),
+        (["trainer.precision=bf16-true"], "small steps do not leave as they are: bf16-mixed"),
         (["trainer.use_distributed_sampler=true"], "use_distributed_sampler is true, expected"),
         (
             ["trainer.devices=4", "data.batch_size=30"],

@@ -5,6 +5,7 @@ import pytest
 from vipl.errors import UserError
 from vipl.files import undone
 from vipl.resume.run_folder import CONFIG_FILE, claimed
+from vipl.watch import FILE
 
 NEW = {"overwrite": False, "resume": False}
 
@@ -43,11 +44,13 @@ def test_what_has_trained_stays_and_is_not_replaced(tmp_path, kept):
     assert (tmp_path / "x" / kept).is_file()
 
 
-def test_the_list_of_unreadable_clips_stays_until_the_next_run(tmp_path):
-    fail_run(tmp_path / "x", files=["bad_clips.csv"])
-    assert (tmp_path / "x" / "bad_clips.csv").is_file()
+@pytest.mark.parametrize("name", ["bad_clips.csv", FILE])
+def test_lists_of_clips_stay_until_the_next_run(tmp_path, name):
+    fail_run(tmp_path / "x", files=[name, "checkpoints/step=0.ckpt"])
+    assert (tmp_path / "x" / name).is_file()
+    assert (tmp_path / "x" / "checkpoints" / "step=0.ckpt").is_file()
     with claimed(tmp_path / "x", **NEW):
-        assert not (tmp_path / "x" / "bad_clips.csv").exists()
+        assert not (tmp_path / "x" / name).exists()
 
 
 def test_a_run_that_was_killed_at_its_beginning_is_replaced(tmp_path, capsys):

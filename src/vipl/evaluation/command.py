@@ -3,10 +3,10 @@
 import argparse
 import shlex
 
-from vipl.config import Config, compose, read_layer
+from vipl.config import Config, compose, read_layer, to_yaml
 from vipl.console import Console
 from vipl.errors import UserError
-from vipl.evaluation.config import HELP_COMMAND, make_parser, resolve, to_yaml
+from vipl.evaluation.config import HELP_COMMAND, make_parser, resolve
 from vipl.evaluation.registry import Listing, describe_suite, list_suites, load_suite
 from vipl.keys import Keys
 

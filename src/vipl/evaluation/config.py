@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from vipl.config import Config
@@ -174,12 +173,6 @@ def build_evaluator(cls: type[Evaluator], arguments: Config) -> Evaluator:
         raise
     except ValueError as error:
         raise UserError(f"{cls.__name__}: {error}") from error
-
-
-def to_yaml(config: Config) -> str:
-    """Return a configuration as YAML; `vipl eval --config` on it runs the same."""
-    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    return text
 
 
 def _as_list(key: str, value: Any) -> Any:

@@ -14,13 +14,15 @@ from vipl.resume.files import LAST, by_step, folder_of
 CONFIG_FILE = "config.yaml"
 """Of the composed configuration: a folder that has it is a run's."""
 
+_LISTS = ("bad_clips.csv", "not_finite.csv")  # of clips: messages say that more are listed there
+
 
 @contextmanager
 def claimed(run_dir: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
     """Make a run's folder and hold it against other runs.
 
-    What fails before its first checkpoint leaves nothing, but for a list of unreadable clips, and
-    what was killed before that is replaced: there is nothing to lose.
+    What fails before its first checkpoint leaves nothing, unless it has listed clips, and what was
+    killed before that is replaced: there is nothing to lose.
 
     Args:
         run_dir: The folder.
@@ -61,7 +63,7 @@ def _has_trained(run_dir: Path) -> bool:
 
 
 def _is_worth_keeping(run_dir: Path) -> bool:
-    return _has_trained(run_dir) or (run_dir / "bad_clips.csv").exists()
+    return _has_trained(run_dir) or any((run_dir / name).exists() for name in _LISTS)
 
 
 def _clear(run_dir: Path, *, overwrite: bool) -> None:
