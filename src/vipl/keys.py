@@ -240,9 +240,9 @@ def leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _takes_null(hint: Any) -> bool:
     """Whether null is among a type's values; of what has no type, such as Any, it is."""
-    kinds = options(hint)
+    kinds = options(hint)  # Any is a class from Python 3.11 on
     untyped = [one for one in kinds if not inspect.isclass(one) and get_origin(one) is None]
-    return bool(untyped) or type(None) in kinds or object in kinds
+    return bool(untyped) or any(one in kinds for one in (type(None), object, Any))
 
 
 def _is_mapping(hint: Any) -> bool:
