@@ -180,10 +180,10 @@ def shown_by_hand(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[np.nda
         size = (int(image.shape[1] * aspect + Fraction(1, 2)), image.shape[0])
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
         tolerance = 5.0
-    for data in frame.side_data:
-        if data.type is Type.DISPLAYMATRIX:
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] // 65536
-            image = media.shown(image, (a, b, c, d))
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is not None:
+        a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] // 65536
+        image = media.shown(image, (a, b, c, d))
     return image, tolerance
 
 

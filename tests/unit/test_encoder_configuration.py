@@ -82,6 +82,7 @@ def nothing_is_built(monkeypatch):
         ({"network_args": {"scale": float("nan")}}, "with numbers up to 65,536"),
         ({"network_args": {"no_such": 1}}, "does not take its network_args .*no_such"),
         ({"network_args": {"patch_size": 0}}, "does not take its network_args"),
+        ({"backbone": "resnet18", "network_args": {"block": "x"}}, "not take its network_args .*'str'"),
         ({"network_args": {"embed_dim": [1] * 2000}}, "with numbers up to 65,536"),
         ({"output_dim": 5}, r"do not fit: 2 of another shape \(network.head.bias \[4\] in place"),
         ({"backbone": "resnet18", "network_args": {}}, r"fit: \d+ missing .*, \d+ left over"),
