@@ -176,14 +176,14 @@ def by_hand(path: Path, indices: list[int]) -> dict[int, tuple[np.ndarray, float
 def shown_by_hand(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[np.ndarray, float]:
     image = frame.to_ndarray(format="rgb24")
     tolerance = 5.0 if frame.height % 2 or "10" in frame.format.name else 0.0
-    if aspect is not None and abs(aspect - 1) > 0.01:
+    if aspect and abs(aspect - 1) > 0.01:
         size = (int(image.shape[1] * aspect + Fraction(1, 2)), image.shape[0])
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
         tolerance = 5.0
-    for data in frame.side_data:
-        if data.type is Type.DISPLAYMATRIX:
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] // 65536
-            image = media.shown(image, (a, b, c, d))
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is not None:
+        a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] // 65536
+        image = media.shown(image, (a, b, c, d))
     return image, tolerance
 
 

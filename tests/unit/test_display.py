@@ -92,7 +92,7 @@ def test_the_stream_itself_may_turn(tmp_path: Path, upright: Path) -> None:
                 changed.stream = copy
                 new.mux(changed)
     with av.open(str(path)) as container:
-        (data,) = [d for d in next(container.decode(video=0)).side_data if "DISPLAY" in str(d)]
+        data = next(container.decode(video=0)).side_data["DISPLAYMATRIX"]
         a, b, _, c, d = (np.frombuffer(bytes(data), np.int32)[:5] / 65536).tolist()
     np.testing.assert_array_equal(read(path), media.shown(read(upright), (a, b, c, d)))
     assert glance(path).note == "decord does not turn its pictures"
@@ -139,7 +139,7 @@ def test_a_perspective_is_left_as_stored() -> None:
 
 def test_data_that_pyav_does_not_know_hides_no_turn() -> None:
     class Unknown:
-        def __iter__(self) -> Any:
+        def get(self, key: object) -> Any:
             raise ValueError("31 is not a valid Type")
 
     frame = a_frame(np.zeros(9, np.int32))
@@ -150,12 +150,9 @@ def test_data_that_pyav_does_not_know_hides_no_turn() -> None:
 def a_frame(matrix: np.ndarray) -> Any:
     from av.sidedata.sidedata import Type
 
-    class Data(bytes):
-        type = Type.DISPLAYMATRIX
-
     pixels = SimpleNamespace(name="yuv420p", components=[])
     return SimpleNamespace(
-        side_data=[Data(matrix.tobytes())],
+        side_data={Type.DISPLAYMATRIX: matrix.tobytes()},
         interlaced_frame=False,
         format=pixels,
         height=48,

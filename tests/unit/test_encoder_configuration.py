@@ -82,6 +82,7 @@ def nothing_is_built(monkeypatch):
         ({"network_args": {"scale": float("nan")}}, "with numbers up to 65,536"),
         ({"network_args": {"no_such": 1}}, "does not take its network_args .*no_such"),
         ({"network_args": {"patch_size": 0}}, "does not take its network_args"),
+        ({"backbone": "resnet18", "network_args": {"block": "x"}}, "not take its .*'str'"),
         ({"network_args": {"embed_dim": [1] * 2000}}, "with numbers up to 65,536"),
         ({"output_dim": 5}, r"do not fit: 2 of another shape \(network.head.bias \[4\] in place"),
         ({"backbone": "resnet18", "network_args": {}}, r"fit: \d+ missing .*, \d+ left over"),
@@ -165,3 +166,8 @@ def test_a_tag_that_timm_does_not_know(source):
         UserError, match=r"no weights 'nonsense' in timm: expected resnet18.a1_in1k"
     ):
         load_encoder(source)
+
+
+def test_images_are_not_brought_to_a_size_that_takes_gigabytes():
+    with pytest.raises(UserError, match="brought to 20480 px, expected 8192 at most"):
+        Encoder("test_resnet", image_size=1024, central_fraction=0.05)

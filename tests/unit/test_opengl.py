@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from vipl.cli import main
+from vipl.control.opengl import check_setting
+from vipl.errors import UserError
+
 DRAW = "from vipl.control.opengl import make_context\ncontext = make_context(size=16)\n"
 
 
@@ -77,3 +81,41 @@ def test_setting_that_does_not_work_here_is_named() -> None:
     run = run_python(DRAW, MUJOCO_GL="glfw")
     expected = "vipl.errors.UserError: no OpenGL to render with: MUJOCO_GL is 'glfw': unset it, or"
     assert run.stderr.strip().splitlines()[-1].startswith(expected)
+
+
+@pytest.fixture
+def no_library(monkeypatch):
+    """A machine on which nothing draws; MUJOCO_GL is unset, and what is set is taken back."""
+    monkeypatch.setattr("vipl.control.opengl._TRIAL", "raise SystemExit('no such library')")
+    for name in ("MUJOCO_GL", "VIPL_GL"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("setting", ["egl", "osmesa"])
+def test_a_setting_with_which_mujoco_does_not_import_is_refused_first(no_library, setting):
+    no_library.setenv("MUJOCO_GL", setting)
+    with pytest.raises(UserError, match=rf"MUJOCO_GL is '{setting}': unset.*: no such library\)$"):
+        check_setting()
+
+
+@pytest.mark.parametrize("setting", ["", "glfw", "disabled"])
+def test_other_settings_do_not_keep_mujoco_from_being_imported(no_library, setting):
+    no_library.setenv("MUJOCO_GL", setting)
+    check_setting()
+
+
+def test_a_setting_that_works_is_tried_once(no_library):
+    no_library.setenv("MUJOCO_GL", "osmesa")
+    no_library.setattr("vipl.control.opengl._TRIAL", "")
+    check_setting()
+    assert os.environ["VIPL_GL"] == "osmesa"
+    no_library.setattr("vipl.control.opengl._TRIAL", "raise SystemExit('tried again')")
+    check_setting()
+
+
+def test_commands_that_simulate_refuse_it(no_library, capsys):
+    no_library.setenv("MUJOCO_GL", "osmesa")
+    assert main(["demos", "verify", "--tasks", "light_on"]) == 2
+    assert "no OpenGL to render with: MUJOCO_GL is 'osmesa'" in capsys.readouterr().err

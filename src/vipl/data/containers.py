@@ -231,7 +231,7 @@ def _timeline(path: str, modified_ns: int, size_bytes: int) -> Timeline:
             if packet.size and not packet.is_corrupt
         ]
         trusted = container.format.name.startswith(_SEEKABLE_FORMATS)
-        tick_s = stream.time_base or Fraction(0)
+        tick_s = Fraction(stream.time_base or 0)  # PyAV 19 has rationals of its own
     if not rows:
         raise VideoError(f"{path}: the video stream is empty.")
     timed = all(time is not None for time, _, _ in rows)

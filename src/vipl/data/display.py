@@ -144,14 +144,15 @@ def _matrix(frame: VideoFrame) -> tuple[float, ...]:
     """Return a, b, u, c, d, v of the frame's matrix; u and v are 0 unless it is a perspective."""
     try:
         beside: Any = frame.side_data
-        found = [bytes(data) for data in beside if data.type is Type.DISPLAYMATRIX]
+        # By its key: to iterate gives values up to PyAV 18 and keys from 19 on.
+        found = beside.get(Type.DISPLAYMATRIX)
     except ValueError:  # PyAV does not know the kind of some other data beside it
         angle = math.radians(frame.rotation)
         cosine, sine = math.cos(angle), math.sin(angle)
         return cosine, -sine, 0.0, sine, cosine, 0.0
-    if not found:
+    if found is None:
         return _IDENTITY
-    return tuple((np.frombuffer(found[0], np.int32)[:6] / 65536).tolist())
+    return tuple((np.frombuffer(bytes(found), np.int32)[:6] / 65536).tolist())
 
 
 def _turn(matrix: tuple[float, ...]) -> tuple[Orientation, float, list[str]]:
@@ -179,7 +180,7 @@ def _aspect(stream: VideoStream, stretch: float) -> tuple[Fraction, str]:
     either; so does FFmpeg, which says the first two by one number.
     """
     if stretch == 1:
-        ratio = stream.sample_aspect_ratio or Fraction(1)
+        ratio = Fraction(stream.sample_aspect_ratio or 1)
     else:
         ratio = Fraction(stretch).limit_denominator(1000)
     if ratio <= 0 or abs(ratio - 1) <= _NEARLY_SQUARE:

@@ -23,6 +23,7 @@ OwnSize: TypeAlias = Literal["resized", "kept"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_MAX_SCALED = 8192  # pixels of a side: more is memory of several gigabytes
 _SCALING = ("mean", "std", "output_scale")
 
 
@@ -177,7 +178,7 @@ class Encoder(nn.Module):
         """Return D by embedding a blank image, which also tells whether the size fits."""
         blank = torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8)
         try:
-            embedding = self._embed(blank)
+            embedding = self._embed(blank, prepared=True)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UserError(
                 f"{self.config['backbone']} does not take images of {self.image_size} px "
@@ -239,6 +240,11 @@ def _check_sizes(
         raise UserError(f"output_dim is {output_dim}, expected 0 (features) or more")
     if not 0 < central_fraction <= 1:
         raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
+    if image_size / central_fraction > _MAX_SCALED:
+        raise UserError(
+            f"central_fraction is {central_fraction} of image_size {image_size}: images would be "
+            f"brought to {image_size / central_fraction:.0f} px, expected {_MAX_SCALED} at most"
+        )
     if not 0 < output_scale < math.inf:
         raise UserError(f"output_scale is {output_scale}, expected a number > 0")
 

@@ -18,6 +18,11 @@ from vipl.models import vjepa  # noqa: F401 - timm knows its networks from here 
 
 _NAME = re.compile(r"\w+(\.[\w-]+)*")
 
+# What networks raise where an argument is of another kind.
+_REFUSED = (
+    TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError,
+)  # fmt: skip
+
 _RESERVED = {
     "checkpoint_path": "names a file", "cache_dir": "names a folder",
     "device": "is told to `load_encoder`", "dtype": "is always float32",
@@ -62,7 +67,7 @@ def create_network(
                 "go on without them by pretrained=false"
             ) from error
         raise _refusal(name, arguments, error) from error
-    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
+    except _REFUSED as error:
         raise _refusal(name, arguments, error) from error
     return network.to(memory_format=torch.channels_last)
 

@@ -49,6 +49,14 @@ class ImagePath(nn.Module):
         embedding: Tensor = self.head(self.norm(tokens).mean(1))
         return embedding
 
+    def get_classifier(self) -> nn.Module:
+        """Return the head, as every network of timm's does."""
+        return self.head
+
+    def no_weight_decay(self) -> set[str]:
+        """Return which parameters weight decay leaves alone, vectors aside."""
+        return {"img_mod_embed"}
+
 
 class Patches(nn.Module):
     """Patches of an image, each by one linear map."""

@@ -136,7 +136,7 @@ def _tried(key: str, action: Callable[[], Any]) -> Any:
 
 def _parts(encoder: Encoder, groups: ParameterGroups) -> list[tuple[dict[str, Any], float]]:
     """Return groups of parameters for an optimiser, each with its factor of the rate."""
-    head = {id(parameter) for parameter in _head(encoder).parameters()}
+    head = {id(parameter) for part in _heads(encoder) for parameter in part.parameters()}
     if groups.backbone_rate != 1 and not head:
         raise UserError(
             "model.parameter_groups.backbone_rate needs a head beside the backbone, and "
@@ -156,9 +156,10 @@ def _parts(encoder: Encoder, groups: ParameterGroups) -> list[tuple[dict[str, An
     ]
 
 
-def _head(encoder: Encoder) -> nn.Module:
-    head: nn.Module = encoder.network.get_classifier()  # type: ignore[operator]
-    return head
+def _heads(encoder: Encoder) -> tuple[nn.Module, ...]:
+    """Return the head, or both of a network that was distilled by a second one."""
+    head: nn.Module | tuple[nn.Module, ...] = encoder.network.get_classifier()  # type: ignore[operator]
+    return head if isinstance(head, tuple) else (head,)
 
 
 def _exempt(encoder: Encoder) -> set[int]:
