@@ -174,6 +174,7 @@ class ExportEncoder(Callback):
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
+        self._validated: dict[str, Tensor] = {}
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -183,19 +184,28 @@ class ExportEncoder(Callback):
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the encoder that was validated: callbacks that average weights still have it so."""
+        """Keep the weights that were validated, which averages put in place until now."""
+        state = pl_module.encoder.state_dict()  # type: ignore[union-attr]
+        self._validated = {name: one.detach().cpu().clone() for name, one in state.items()}
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the encoder that was validated, now that nothing has refused it."""
         if not trainer.sanity_checking:
-            self._save(pl_module, "encoder")
+            self._save(pl_module, "encoder", self._validated)
+        self._validated = {}
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final encoder, also of a run that had only this left to do."""
         self._save(pl_module, "encoder")
 
-    def _save(self, pl_module: pl.LightningModule, name: str) -> None:
+    def _save(
+        self, pl_module: pl.LightningModule, name: str, weights: dict[str, Tensor] | None = None
+    ) -> None:
         encoder = pl_module.encoder
         assert isinstance(encoder, Encoder)
-        save_encoder(encoder, self.run_dir / name)
+        save_encoder(encoder, self.run_dir / name, weights=weights)
 
 
 class RewardCurves(Callback):

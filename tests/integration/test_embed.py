@@ -257,7 +257,7 @@ def test_bfloat16_is_near_and_says_how_near(encoder, videos, tmp_path, capsys):
         ({"--encoder": "nothing"}, "there is no encoder 'nothing'"),
         ({"--weights": "w.pt"}, "weights go with a released encoder"),
         ({"--out": "x.csv"}, "--out is x.csv, expected a name that ends in .parquet or .npy"),
-        ({"--out": "a_file/x.npy"}, "Not a directory"),
+        ({"--out": "a_file/x.npy"}, "a_file is a file, expected a folder"),
         ({"--out": "a_file.npy"}, "is there and not of `vipl embed`: name another --out"),
         ({"--every": "0"}, "--every is 0, expected more than 0"),
         ({"--fps": "nan"}, "--fps is nan, expected more than 0"),

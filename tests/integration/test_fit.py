@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -156,7 +157,7 @@ def test_the_saved_configuration_makes_the_run_again(videos, config, tmp_path):
 
 def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     more = [
-        "trainer.max_steps=100",
+        "trainer.max_steps=120",
         "trainer.val_check_interval=10",
         "model.objective.init_args.num_negatives=0",
         "model.encoder.backbone=resnet10t",
@@ -170,8 +171,9 @@ def test_training_learns_to_order_a_simple_scene(videos, config, tmp_path):
     ]
     assert fit(config, videos / "m.parquet", tmp_path / "run", *more) == 0
     logged = metrics(tmp_path / "run")
-    assert logged["val/value_order_correlation"][-1] > 0.8
-    assert logged["val/bumps"][-1] < 0.3 < logged["val/bumps"][0]
+    # The mean of the last few: where each lies depends on how a processor rounds.
+    assert np.mean(logged["val/value_order_correlation"][-3:]) > 0.8
+    assert np.mean(logged["val/bumps"][-3:]) < 0.3 < logged["val/bumps"][0]
     assert logged["train/loss"][-1] < -3 < logged["train/loss"][0]
 
 

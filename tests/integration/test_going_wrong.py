@@ -197,7 +197,7 @@ def test_a_collapse_is_told_and_stops_the_run_where_asked(tiny_manifest, tmp_pat
         ("model.objective.init_args.epsilon=.nan", "epsilon is nan, expected 0 or more"),
         ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val is -1, expected more than 0"),
         ("data.central_fraction=0", "data.central_fraction is 0.0, expected 0 < share <= 1"),
-        ("data.max_failure_rate=.nan", "data.max_failure_rate is nan, expected 0 to 1"),
+        ("data.max_failure_rate=.nan", "data.max_failure_rate is nan, expected a share, 0 to 1"),
         ("collapse.min_spread=.nan", "collapse.min_spread is nan, expected 0 to 1"),
     ],
 )

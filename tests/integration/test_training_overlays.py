@@ -146,8 +146,8 @@ def test_an_average_is_what_is_validated_and_exported(tiny_manifest, tmp_path, m
     exported = []
     monkeypatch.setattr(
         "vipl.callbacks.save_encoder",
-        lambda encoder, path: exported.append(
-            {name: one.clone() for name, one in encoder.state_dict().items()}
+        lambda encoder, path, weights: exported.append(
+            {name: one.clone() for name, one in (weights or encoder.state_dict()).items()}
         ),
     )
     assert fit(tiny_manifest, run, None, *more) == 0

@@ -196,7 +196,7 @@ def test_refusals(place, tmp_path, capsys):
     )
     assert "there is no manifest" in refusal(*encoder, manifest="missing.parquet")
     assert "split=null takes all" in refusal(*encoder, "split=train")
-    assert "'train', 'val'" in refusal(*encoder, "split=validation")
+    assert "expected train, val or null" in refusal(*encoder, "split=validation")
     assert "the oracle sees states" in refusal("--encoder", "oracle")
     assert "videos have no cameras" in refusal(*encoder, "cameras=top")
     assert "videos have no budgets" in refusal(*encoder, "budgets=8")
@@ -211,7 +211,7 @@ def test_refusals(place, tmp_path, capsys):
 def test_it_is_listed_without_a_manifest(capsys):
     assert main(["eval", "--list", "--suite", "videos"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("videos (version 1): Distance curves of clips")
+    assert shown.startswith("videos (version 2): Distance curves of clips")
     assert "tasks: those that its keys name (vipl eval --suite videos --help)" in shown
 
 

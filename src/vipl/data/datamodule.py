@@ -169,8 +169,6 @@ class VideoDataModule(pl.LightningDataModule):
             raise UserError(f"data.crop_scale is {list(crop_scale)}, expected 0 < low <= high <= 1")
         if not 0 < central_fraction <= 1:
             raise UserError(f"data.central_fraction is {central_fraction}, expected 0 < share <= 1")
-        if not 0 <= max_failure_rate <= 1:
-            raise UserError(f"data.max_failure_rate is {max_failure_rate}, expected 0 to 1")
         self.manifest = with_files(
             read_manifest(manifest, root=root), allow_missing=allow_missing, remedy=_MISSING
         )

@@ -6,6 +6,7 @@ Nothing here unpickles: a checkpoint is read by `torch.load(weights_only=True)`.
 import difflib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import safetensors.torch
 import timm
 import torch
 from timm.data.config import resolve_data_config
+from torch import Tensor
 
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -47,16 +49,25 @@ _OF_THE_NETWORK = ("backbone", "output_dim", "output_scale", "mean", "std", "net
 """Keys of an encoder's configuration; where they differ, weights mean something else."""
 
 
-def save_encoder(encoder: Encoder, folder: str | Path) -> Path:
+def save_encoder(
+    encoder: Encoder, folder: str | Path, *, weights: Mapping[str, Tensor] | None = None
+) -> Path:
     """Write an encoder as `config.json` and `model.safetensors`; return the folder.
+
+    Args:
+        encoder: What is written.
+        folder: Where to.
+        weights: In place of those that the encoder has now.
 
     Raises:
         UserError: If its weights are not finite: nothing is written.
     """
     folder = Path(folder)
-    check_weights(encoder.state_dict(), "the encoder to be written")
-    weights = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
-    content = safetensors.torch.save(weights)
+    weights = encoder.state_dict() if weights is None else weights
+    check_weights(weights, "the encoder to be written")
+    content = safetensors.torch.save(
+        {name: one.cpu().contiguous() for name, one in weights.items()}
+    )
     write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(content))
     text = json.dumps({"format": FORMAT, "version": VERSION, **encoder.config}, indent=2) + "\n"
     write_atomically(folder / "config.json", lambda path: path.write_text(text))
