@@ -6,6 +6,7 @@ which values may be null, and words for all that.
 
 import collections.abc
 import dataclasses
+import functools
 import importlib
 import inspect
 import types
@@ -66,6 +67,7 @@ class Keys:
         return cls(keys.types, keys.defaults, keys.links)
 
     @classmethod
+    @functools.cache  # a parser of a class with many arguments takes tenths of a second
     def of_class(cls, chosen: type) -> "Keys":
         """Return the keys of the arguments of a class."""
         from jsonargparse import ArgumentParser
