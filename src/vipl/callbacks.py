@@ -185,6 +185,8 @@ class ExportEncoder(Callback):
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights that were validated, which averages put in place until now."""
+        if trainer.sanity_checking:
+            return
         state = pl_module.encoder.state_dict()  # type: ignore[union-attr]
         self._validated = {name: one.detach().cpu().clone() for name, one in state.items()}
 

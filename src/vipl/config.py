@@ -238,7 +238,8 @@ def _plain(config: Any, name: str) -> Config:
     return {str(key): value for key, value in plain.items()}
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, nothing as an empty one, and anything else as a list of it alone."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -262,7 +263,7 @@ def _merge(base: Config, layer: Config) -> Config:
         merged.pop("init_args", None)
     for key, value in layer.items():
         if key.endswith("+"):
-            merged[key[:-1]] = [*_as_list(merged.get(key[:-1])), *_as_list(value)]
+            merged[key[:-1]] = [*as_list(merged.get(key[:-1])), *as_list(value)]
             continue
         before = merged.get(key)
         if isinstance(value, dict):

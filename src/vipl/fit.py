@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from vipl.allocator import keep_freed_memory
 from vipl.callbacks import ProgressBar, default_callbacks
 from vipl.collapse import CollapseSettings
-from vipl.config import Config, to_yaml
+from vipl.config import Config, as_list, to_yaml
 from vipl.console import say
 from vipl.data.datamodule import VideoDataModule
 from vipl.data.loading_failures import deaths_explained
@@ -168,7 +168,7 @@ class FitCLI(LightningCLI):
                 "the samples out itself, so that they do not depend on the number of processes"
             )
         if trainer["logger"] is not False:  # true means what every run has
-            own_loggers = [one for one in _as_list(trainer["logger"]) if isinstance(one, Logger)]
+            own_loggers = [one for one in as_list(trainer["logger"]) if isinstance(one, Logger)]
             kwargs["logger"] = [*default_loggers(self.run_dir, self.found), *own_loggers]
         if not self.datamodule.num_clips("val"):
             kwargs["limit_val_batches"] = 0
@@ -180,12 +180,12 @@ class FitCLI(LightningCLI):
         ]
         if trainer["enable_progress_bar"] is not False:
             first.append(ProgressBar())
-        theirs = _as_list(trainer["callbacks"])
+        theirs = as_list(trainer["callbacks"])
         into_run_folder(theirs, self.run_dir)
         kwargs["callbacks"] = [*first, *theirs, keeper]  # the last: it saves what theirs hold
         if trainer["deterministic"]:
             kwargs["benchmark"] = False  # cuDNN may find another way each time
-        plugins = _as_list(trainer["plugins"])
+        plugins = as_list(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(AtomicCheckpointIO())
         if trainer["sync_batchnorm"]:
@@ -286,12 +286,6 @@ def fit(config: Config | Composer) -> Path:
         if hasattr(cli, "datamodule"):  # else it was refused before there was one
             cli.datamodule.close()
     return cli.run_dir
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
 
 
 def describe(module: VIPModule, data: VideoDataModule) -> str:
