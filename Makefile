@@ -36,7 +36,7 @@ test: install gl
 
 # Large encoders, benchmarks, and every command of the pages.
 test-long: install gl
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 1 tests/integration
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 1 tests/unit tests/integration
 
 slow: install gl
 	$(BIN)/pytest -m slow tests/slow

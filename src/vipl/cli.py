@@ -37,12 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    parser = make_parser()
-    args, rest = parser.parse_known_args(arguments)
-    if rest and not hasattr(args, "overrides"):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.overrides = rest
     try:
+        args = parse(arguments)
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
@@ -59,6 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what was asked for: `run`, its arguments, and `overrides`, the key=value ones."""
+    parser = make_parser()
+    args, rest = parser.parse_known_args(arguments)
+    if rest and not hasattr(args, "overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.overrides = rest
+    return args
 
 
 def make_parser() -> argparse.ArgumentParser:

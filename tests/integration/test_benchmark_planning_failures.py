@@ -27,6 +27,7 @@ def test_for_good(true, since):
     assert first_for_good(true) == since
 
 
+@pytest.mark.slow
 def test_an_unsolved_episode_is_asked_about(tmp_path):
     torch.manual_seed(0)
     encoder = tmp_path / "encoder"

@@ -228,7 +228,11 @@ def test_what_the_user_must_mend_stops_at_once(place, encoder, capsys):
 
 @pytest.mark.parametrize(
     ("how", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_keeps_its_records_and_goes_on(place, how, status):
     settings = (
@@ -377,6 +381,7 @@ def test_the_list_of_one_suite(place, capsys):
     assert "right  go right" in shown
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_records(place, encoder, monkeypatch):
     ray = pytest.importorskip("ray")
     settings = (

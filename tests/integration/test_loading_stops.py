@@ -48,8 +48,8 @@ def halt_children(pid: int) -> None:
     ("hook", "step", "workers", "number", "status"),
     [
         ("on_train_batch_end", 4, 2, signal.SIGTERM, 143),
-        ("on_train_batch_end", 5, 0, signal.SIGINT, 130),
-        ("on_validation_batch_start", 6, 2, signal.SIGTERM, 143),
+        pytest.param("on_train_batch_end", 5, 0, signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param("on_validation_batch_start", 6, 2, signal.SIGTERM, 143, marks=pytest.mark.slow),
         # After the last step, when a stop otherwise waits for the validation that is left.
         ("on_validation_batch_start", 9, 0, signal.SIGTERM, 143),
     ],

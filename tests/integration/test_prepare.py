@@ -99,6 +99,7 @@ def test_two_shards_make_the_whole(manifest, tmp_path, capsys):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_ray_does_the_same(manifest, tmp_path):
     pytest.importorskip("ray")
     assert prepare(manifest, tmp_path / "here") == 0

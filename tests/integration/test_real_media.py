@@ -32,6 +32,7 @@ def test_they_are_read_and_split_by_video(manifest):
     assert {clip.split for clip in clips} == {"train", "val"}
 
 
+@pytest.mark.slow
 def test_an_encoder_trains_on_them_for_twenty_steps_and_draws_curves(manifest, tmp_path):
     config = tmp_path / "base.yaml"
     config.write_text("trainer: {enable_model_summary: false, enable_progress_bar: false}\n")

@@ -145,6 +145,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_fork_server_does_not_heed_what_the_group_gets(tiny_manifest, tmp_path):
     """The batches of the step, more than lie ready, still come after the signal."""
     run, release = tmp_path / "run", tmp_path / "release"

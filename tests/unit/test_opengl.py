@@ -119,3 +119,14 @@ def test_commands_that_simulate_refuse_it(no_library, capsys):
     no_library.setenv("MUJOCO_GL", "osmesa")
     assert main(["demos", "verify", "--tasks", "light_on"]) == 2
     assert "no OpenGL to render with: MUJOCO_GL is 'osmesa'" in capsys.readouterr().err
+
+
+def test_gymnasiums_make_names_it(tmp_path):
+    broken = tmp_path / "mujoco" / "__init__.py"
+    broken.parent.mkdir()
+    broken.write_text("raise AttributeError('what mujoco says without a library')")
+    code = "import gymnasium, vipl_evaluators.gym as g; gymnasium.make(g.env_id('light_on'))"
+    run = run_python(code, MUJOCO_GL="egl", PYTHONPATH=str(tmp_path))
+    assert run.returncode == 1
+    expected = "vipl.errors.UserError: no OpenGL to render with: MUJOCO_GL is 'egl': unset it, or"
+    assert run.stderr.strip().splitlines()[-1].startswith(expected)

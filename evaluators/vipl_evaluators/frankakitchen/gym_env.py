@@ -8,12 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.control.environment import Floats
+from vipl.control.opengl import check_setting
 from vipl.errors import UserError
 from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, load_index
-from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
-from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS
+
+try:
+    from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
+    from vipl_evaluators.frankakitchen.scene import CAMERAS
+except AttributeError:  # mujoco's, where no library is behind MUJOCO_GL
+    check_setting()
+    raise
 
 _OPTIONS = ("state", "start")
 
