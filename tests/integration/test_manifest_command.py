@@ -95,11 +95,17 @@ def test_splits_follow_the_hash_and_neither_side_is_empty():
     assert assign_splits({"a": low, "b": high}, 0.0) == {"a": "train", "b": "train"}
 
 
+def picture_in(folder):
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "1.jpg").touch()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda folder: None, "there is no folder"),
         (lambda folder: folder.mkdir(), "holds no video"),
+        (picture_in, "of folders of pictures: vipl manifest build frames"),
         (lambda folder: media.write_video(folder), "there is no folder"),
         (lambda folder: media.write_garbage(folder / "a.mp4"), "none of 1 videos gives a clip"),
     ],

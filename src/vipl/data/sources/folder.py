@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vipl.data.manifest import Clip
+from vipl.data.pictures import IMAGE_SUFFIXES
 from vipl.data.probe import VideoInfo
 from vipl.data.sampling import MIN_FRAMES
 from vipl.data.sources.probing import open_all
@@ -59,7 +60,7 @@ def build_folder(
     if not found.videos:
         raise UserError(
             f"{directory} holds no video ({found.other_files} other files; looked for "
-            f"{', '.join(sorted(VIDEO_SUFFIXES))})"
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}){_pictures_instead(directory)}"
         )
     report = SourceReport(directory, layout="a folder of videos")
     videos = _named(found, report)
@@ -81,6 +82,13 @@ def build_folder(
         )
     ]
     return report
+
+
+def _pictures_instead(directory: Path) -> str:
+    """Return the remedy where there are pictures in place of videos."""
+    if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in directory.rglob("*")):
+        return ""
+    return f"; of folders of pictures: vipl manifest build frames {directory}"
 
 
 def _named(found: "FoundVideos", report: SourceReport) -> list[Path]:
