@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from tests import media
 
+from tests import media
 from vipl.cli import main
 
 SETTINGS = [

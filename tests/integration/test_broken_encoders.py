@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests import media
 
+from tests import media
 from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
 from vipl.errors import UserError

@@ -5,8 +5,8 @@ import csv
 import pytest
 import torch
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl import save_encoder
 from vipl.cli import main
 from vipl.models import Encoder

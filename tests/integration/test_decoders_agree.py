@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl.data.isolation import DecoderProcess
 from vipl.data.video import VideoError, allowed_backend, has_decord
 

@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 import pytest
-from tests.pages import PAGES, ROOT, Block, blocks, inline_code, without_assignments
 
+from tests.pages import PAGES, ROOT, Block, blocks, inline_code, without_assignments
 from vipl.cli import make_parser
 from vipl.config import compose
 from vipl.data.recipes import read_recipe

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+
 from tests import media
 from tests.pages import PAGES, ROOT, Block, blocks, without_assignments
-
 from vipl.cli import main
 from vipl.data.manifest import read_manifest, write_manifest
 from vipl.models import Encoder, save_encoder

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.manifest import Clip, write_manifest

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.data.datamodule import VideoDataModule

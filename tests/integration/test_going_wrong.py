@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from tests.runs import command, draw_nothing
 
+from tests.runs import command, draw_nothing
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.data.manifest import read_manifest

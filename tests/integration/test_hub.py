@@ -11,8 +11,8 @@ import huggingface_hub
 import pytest
 import torch
 import yaml
-from tests import hub_server, runs
 
+from tests import hub_server, runs
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.manifest import read_manifest

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.runs import (
     Group,
     command,
@@ -18,7 +19,6 @@ from tests.runs import (
     signal_at,
     torchrun_environments,
 )
-
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.runs import Group, Run, command, draw_nothing, figures, torchrun_environments, wait_at
 
+from tests.runs import Group, Run, command, draw_nothing, figures, torchrun_environments, wait_at
 from vipl.cli import main
 
 LENGTH = [
@@ -49,7 +49,9 @@ def halt_children(pid: int) -> None:
     [
         ("on_train_batch_end", 4, 2, signal.SIGTERM, 143),
         pytest.param("on_train_batch_end", 5, 0, signal.SIGINT, 130, marks=pytest.mark.slow),
-        pytest.param("on_validation_batch_start", 6, 2, signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(
+            "on_validation_batch_start", 6, 2, signal.SIGTERM, 143, marks=pytest.mark.slow
+        ),
         # After the last step, when a stop otherwise waits for the validation that is left.
         ("on_validation_batch_start", 9, 0, signal.SIGTERM, 143),
     ],

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests import media
 from tests.datasets import (
     UIDS,
@@ -17,7 +18,6 @@ from tests.datasets import (
     write_table,
 )
 from tests.manifests import build, unreadable, words
-
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from tests import media
 
+from tests import media
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 from vipl.data.sources.folder import build_folder

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from tests.datasets import UIDS, ego4d_video, narrations, write_clip, write_ego4d
 
+from tests.datasets import UIDS, ego4d_video, narrations, write_clip, write_ego4d
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -1,8 +1,8 @@
 """`vipl manifest build epic_kitchens`: videos by their times, frames by their numbers."""
 
 import pytest
-from tests.datasets import write_clip, write_pictures, write_table
 
+from tests.datasets import write_clip, write_pictures, write_table
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from tests.datasets import write_pictures, write_table
 
+from tests.datasets import write_pictures, write_table
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from tests import media
 from tests.datasets import write_pictures, write_table
 from tests.manifests import build, unreadable, words
-
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

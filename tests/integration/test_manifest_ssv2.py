@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from tests import media
 
+from tests import media
 from vipl.cli import main
 from vipl.data.manifest import read_manifest
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.lines import Line
 
+from tests.lines import Line
 from vipl import save_encoder
 from vipl.cli import main
 from vipl.models.encoder import Encoder

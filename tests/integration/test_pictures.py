@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.isolation import DecoderProcess

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from tests import media
 
+from tests import media
 from vipl.cli import main
 from vipl.data.formats import FORMATS
 from vipl.data.manifest import Clip, read_manifest, write_manifest

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from tests import media
 from tests.datasets import UIDS, ego4d_video, narrations, write_clip, write_ego4d
-
 from vipl.cli import main, make_parser
 from vipl.data.arguments import SOURCES, settings_of
 from vipl.data.manifest import read_manifest, read_sidecar

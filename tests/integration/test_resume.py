@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests import media
 from tests.runs import (
     Run,
@@ -22,7 +23,6 @@ from tests.runs import (
     signal_at,
     wait_at,
 )
-
 from vipl.cli import main
 from vipl.resume.files import by_step
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests import media
 from tests.runs import TINY
-
 from vipl.cli import main
 from vipl.study import runner
 

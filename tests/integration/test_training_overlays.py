@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from tests.runs import command, draw_nothing, figures, signal_at
 
+from tests.runs import command, draw_nothing, figures, signal_at
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.config import compose

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests import media
 
+from tests import media
 from vipl import save_encoder
 from vipl.cli import main
 from vipl.data.manifest import read_manifest

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests import media
 
+from tests import media
 from vipl.cli import main
 from vipl.data.manifest import Clip, write_manifest
 from vipl.data.video import VideoReader

@@ -7,8 +7,8 @@ import pickle
 import pytest
 import torch
 from PIL import Image
-from tests import media, released_files
 
+from tests import media, released_files
 from vipl import load_encoder
 from vipl.cli import main
 from vipl.errors import UserError
@@ -20,7 +20,15 @@ from vipl.models.zoo.references import reference
 
 # Those of gigabytes, and those whose smaller sibling, with the same rules, is checked anyway.
 LARGE = [name for name in entries() if "vitl" in name]
-LARGE += ["clip_vitb16", "mae_vitb16", "mvp_vitb16", "mocov3_vitb16", "dino_vitb16", "dinov2_vitb14", "dinov3_vitb16"]
+LARGE += [
+    "clip_vitb16",
+    "mae_vitb16",
+    "mvp_vitb16",
+    "mocov3_vitb16",
+    "dino_vitb16",
+    "dinov2_vitb14",
+    "dinov3_vitb16",
+]
 LARGE += ["dinov2_vitb14_reg", "siglip_vitb16", "vjepa2_1_vitb16"]
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

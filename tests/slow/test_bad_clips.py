@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests import media
 from tests.decoder_stand_in import ROOT
-
 from vipl.data.manifest import Clip, write_manifest
 
 CLIPS, OF_A_KIND, FRAMES = 1000, 10, 36

@@ -16,9 +16,9 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
+
 from tests import media
 from tests.runs import TINY, Run
-
 from vipl import load_encoder, save_encoder
 
 KILLS = 20

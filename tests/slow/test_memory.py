@@ -2,8 +2,8 @@
 
 import pytest
 from benchmarks.memory import measure
-from tests import media
 
+from tests import media
 from vipl.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

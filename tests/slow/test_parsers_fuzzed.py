@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
 from tests.datasets import UIDS, ego4d_video, narrations, write_ego4d, write_pictures, write_table
 from tests.mutations import damaged, mutated
-
 from vipl.config import compose
 from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.frame_archive import FrameArchive, header

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.media import moving_square
 from torchvision.transforms.v2 import functional
 
+from tests.media import moving_square
 from vipl.data.augment import Crop, centre_square, crop_and_resize, resample, sample_crop, shrink
 
 

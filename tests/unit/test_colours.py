@@ -6,8 +6,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from tests import media
 
+from tests import media
 from vipl.data.containers import VideoError
 from vipl.data.probe import glance, probe
 from vipl.data.video import Backend, VideoReader, has_decord

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.lines import SIZE, Columns, Lines
 
+from tests.lines import SIZE, Columns, Lines
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+
 from tests.lines import Lines
 from tests.tables import SIZE, STEPS, Sees, Still, Table, Tables
-
 from vipl import save_encoder
 from vipl.cli import main
 from vipl.control.trajectories import from_states

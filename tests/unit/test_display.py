@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
-from tests import media
 
+from tests import media
 from vipl.data.containers import header
 from vipl.data.display import TURNS, display_of
 from vipl.data.probe import glance, probe

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.lines import Lines
 
+from tests.lines import Lines
 from vipl.errors import UserError
 from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder, read_encoders
 from vipl.evaluation.evaluator import Cell

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests import media
 
+from tests import media
 from vipl.data.frame_archive import write_archive
 from vipl.data.probe import probe
 from vipl.data.video import VideoError, VideoReader

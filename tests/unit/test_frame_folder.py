@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+
 from tests import media
 from tests.datasets import write_pictures
-
 from vipl.data.containers import VideoError
 from vipl.data.frame_folder import frame_numbers, frame_path, is_frame_folder
 from vipl.data.isolation import DecoderProcess

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.lines import SIZE, Columns, Line, Lines
 
+from tests.lines import SIZE, Columns, Line, Lines
 from vipl import save_encoder
 from vipl.cli import main
 from vipl.control.mppi import Planner

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests import media
 from tests.decoder_stand_in import CHILD, ROOT
-
 from vipl.data.decoder_child import send
 from vipl.data.decoder_pool import call_many, probe_many
 from vipl.data.isolation import DecoderProcess

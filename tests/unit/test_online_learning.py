@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.lines import SIZE, Columns, Lines
 
+from tests.lines import SIZE, Columns, Lines
 from vipl.control.online import OnlineTraining
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.gloo import Pool
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.gloo import Pool
 from vipl.models.encoder import Encoder
 from vipl.parallel import TimmSyncBatchNorm
 

@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl.data.containers import VideoError
 from vipl.data.pictures import picture_of, picture_size, read_picture
 

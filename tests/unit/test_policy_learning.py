@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.lines import SIZE, Columns, Lines
 
+from tests.lines import SIZE, Columns, Lines
 from vipl.control.policies import Policy, PolicyTraining, reward_weights, train_policy
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError

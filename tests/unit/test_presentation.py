@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests import media
 
+from tests import media
 from vipl.data.formats import FORMATS
 from vipl.data.presentation import rhythm, rhythm_of, shown_at, spans_of
 from vipl.data.probe import glance, probe

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.unit.test_encoder import SMALL, images
 
+from tests.unit.test_encoder import SMALL, images
 from vipl import GoalReward
 from vipl.models import Encoder
 

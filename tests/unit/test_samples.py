@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from tests import media
 
+from tests import media
 from vipl.cli import main
 from vipl.data.augment import crop_and_resize
 from vipl.data.manifest import read_manifest

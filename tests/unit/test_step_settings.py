@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.unit.test_bench import fit, paper_batch, small_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.unit.test_bench import fit, paper_batch, small_module
 from vipl.bench.kernels import SyncCounter
 from vipl.bench.step_timer import StepTimer
 from vipl.data.samples import Batch
@@ -135,7 +135,6 @@ def test_dense_terms_run_over_the_later_frames_only(negatives):
 @pytest.fixture
 def manifest(tmp_path):
     from tests import media
-
     from vipl.cli import main
 
     media.write_video(tmp_path / "v" / "a.mp4", media.moving_square(20, 48, 64))

@@ -5,8 +5,8 @@ import math
 import av
 import numpy as np
 import pytest
-from tests import media
 
+from tests import media
 from vipl.data.tone_mapping import tone_mapped
 from vipl.data.video import VideoReader
 

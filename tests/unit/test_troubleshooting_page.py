@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+
 from tests.pages import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()

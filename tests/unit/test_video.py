@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests import media
 
+from tests import media
 from vipl.data.probe import probe
 from vipl.data.video import VideoError, VideoReader, has_decord
 from vipl.errors import UserError
