@@ -164,3 +164,4 @@ def run(words: list[str], folder: Path, *, where: str) -> None:
         },
     )
     assert done.returncode == 0, f"{where}: {' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    assert "\\n" not in done.stdout, f"{where}: lines run together:\n{done.stdout}"

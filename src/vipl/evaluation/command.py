@@ -70,18 +70,19 @@ def _list(name: str | None) -> None:
         raise UserError("no suite is installed; --suite module:Class names one of your own")
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for listing in listings:
-        console.print(_text(listing))
+        for line in _lines(listing):
+            console.print(line)
 
 
-def _text(listing: Listing) -> str:
+def _lines(listing: Listing) -> list[str]:
     if listing.error is not None:
-        return f"{listing.name}: does not load: {listing.error}\n"
+        return [f"{listing.name}: does not load: {listing.error}", ""]
     width = max(map(len, [*listing.tasks, *listing.protocols]))
     lines = [f"{listing.name} (version {listing.version}): {listing.description}", "  protocols"]
     lines += [f"    {name:{width}}  {line}" for name, line in listing.protocols.items()]
     if not listing.tasks:
         help_command = HELP_COMMAND.replace("SUITE", listing.name)
-        return "\n".join([*lines, f"  tasks: those that its keys name ({help_command})", ""])
+        return [*lines, f"  tasks: those that its keys name ({help_command})", ""]
     lines += ["  tasks"]
     lines += [f"    {name:{width}}  {label}" for name, label in listing.tasks.items()]
-    return "\n".join([*lines, ""])
+    return [*lines, ""]
