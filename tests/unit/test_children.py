@@ -24,6 +24,14 @@ from vipl_evaluators.frankakitchen.processes import run_jobs
 list(run_jobs(abs, [-1], workers=1, title="t", sizes=[1], kept="finished ones"))
 """
 
+UNGUARDED_LOADER = """
+import multiprocessing
+multiprocessing.set_start_method("spawn", force=True)
+import torch
+from vipl.data.closing_loader import ClosingLoader
+list(ClosingLoader(torch.arange(4), num_workers=1))
+"""
+
 
 @pytest.mark.parametrize(
     ("code", "said"),
@@ -54,7 +62,9 @@ def test_what_is_sent_to_a_dead_process_raises() -> None:
     assert how_it_ended(process.exitcode) == "exit status 7"
 
 
-@pytest.mark.parametrize("script", [UNGUARDED, UNGUARDED_POOL], ids=["process", "pool"])
+@pytest.mark.parametrize(
+    "script", [UNGUARDED, UNGUARDED_POOL, UNGUARDED_LOADER], ids=["process", "pool", "loader"]
+)
 def test_a_script_without_a_guard_is_named(script: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(script)

@@ -76,7 +76,7 @@ def request_to_stop(monkeypatch):
         (kill(signal.SIGKILL), "ended by SIGKILL, most likely because memory ran out: take fewer"),
         (kill(signal.SIGBUS), "ended by SIGBUS, most likely because /dev/shm is full: enlarge it"),
         (kill(signal.SIGSEGV), "ended by SIGSEGV$"),
-        (lambda: os._exit(7), "ended with status 7"),
+        (lambda: os._exit(7), "ended: exit status 7"),
         (refuse(UserError("data.x is 3, expected 4")), "^data.x is 3, expected 4$"),
         (refuse(OSError(24, "Too many open files")), "too many open files: allow more by `ulimit"),
         (refuse(MemoryError()), "memory ran out: take fewer"),

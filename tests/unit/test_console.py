@@ -1,6 +1,8 @@
 """What is printed: nothing in a name steers the terminal."""
 
+import ast
 import io
+from pathlib import Path
 
 import pytest
 from rich.table import Table
@@ -9,6 +11,7 @@ from rich.text import Text
 from vipl.cli import _refuse
 from vipl.console import Console, say, visible
 
+ROOT = Path(__file__).parents[2]
 EVIL = "a\x1b[2J\x1b]0;title\x07\nvipl: all is well\r\x9b31m\u202e"
 
 
@@ -54,3 +57,14 @@ def test_tables_keep_their_colours_and_nothing_else(capsys):
     assert r"a\x1b[2Jb" in stream.getvalue()
     assert "\x1b[31m" in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
+
+
+def test_no_command_prints_the_escape_of_a_line_end_of_its_own():
+    for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("evaluators/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("say", ".print")):
+                texts = [one for given in node.args for one in ast.walk(given)]
+                ends = [
+                    one for one in texts if isinstance(one, ast.Constant) and "\n" in str(one.value)
+                ]
+                assert not ends, f"{path}:{node.lineno}: a line end in what is printed on one line"

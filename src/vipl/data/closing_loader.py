@@ -18,6 +18,7 @@ from torch.utils.data.dataloader import (
 )
 
 from vipl.allocator import bound_freed_memory
+from vipl.children import stop_if_imported
 from vipl.data.loading_failures import begun, ending, explain, raise_failure
 from vipl.signals import WaitedInVainError, obey_parent_only, shielded, waiting_for_data
 
@@ -43,6 +44,7 @@ class ClosingLoader(DataLoader[Sample]):
     def __iter__(self) -> Any:
         """Begin, and remember what to end."""
         if self.num_workers and multiprocessing.get_start_method() != "fork":
+            stop_if_imported()
             resource_tracker.ensure_running()  # which would lift the block, were it started below
         with shielded():
             iterator = super().__iter__()

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from torch._utils import ExceptionWrapper
 
+from vipl.children import how_it_ended
 from vipl.data.shared_memory import REMEDY
 from vipl.errors import UserError
 
@@ -106,7 +107,7 @@ def raise_failure(failure: ExceptionWrapper) -> None:
 
 def _death(code: int) -> str:
     if code > 0:
-        return f"a loading process ended with status {code}; --debug shows more"
+        return f"a loading process ended: {how_it_ended(code)}; --debug shows more"
     number = signal.Signals(-code)
     return f"a loading process was ended by {number.name}{_CAUSES.get(number, '')}"
 

@@ -40,8 +40,9 @@ def show(args: argparse.Namespace) -> None:
     if not console.is_terminal:
         console.width = 300  # a line each, for another program
     console.print(table)
+    console.print()
     console.print(
-        f"\nWeights are downloaded at first use to {home() / 'weights'} (VIPL_HOME names another "
+        f"Weights are downloaded at first use to {home() / 'weights'} (VIPL_HOME names another "
         "folder), come with a package, or are given: load_encoder(NAME, weights=FILE). A file "
         f"that {VARIABLE} names adds encoders of your own. `timm:NAME` and `random:NAME` work as "
         "well.",
