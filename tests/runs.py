@@ -133,6 +133,15 @@ class Run:
             target=_run, args=(list(arguments), str(log), dict(environment or {}))
         )
         self.process.start()
+        self.wait_until(self._leads_a_group)
+
+    def _leads_a_group(self) -> bool:
+        """Tell whether a signal to its group would reach it by now, or never will."""
+        assert self.process.pid is not None
+        try:
+            return os.getpgid(self.process.pid) == self.process.pid
+        except ProcessLookupError:
+            return True
 
     def __enter__(self) -> "Run":
         return self
