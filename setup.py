@@ -1,7 +1,7 @@
 """Puts what ships beside the packages into them: configurations, recipes and studies.
 
-The folders of the repository are the only copy; `vipl.shipped` finds them there where the package
-runs from it, as an editable install does.
+The folders of the repository are the only copy; `vipl.config.shipped` finds them there where the
+package runs from it, as an editable install does.
 """
 
 import shutil
@@ -14,14 +14,14 @@ _FOLDERS = ("configs", "data_manifests", "studies")
 
 
 class BuildWithFiles(build_py):
-    """Copies the folders to `vipl/shipped/files`."""
+    """Copies the folders to `vipl/config/files`."""
 
     def run(self) -> None:
         """Build the packages, then copy."""
         super().run()
         if self.editable_mode:
             return
-        shipped = Path(self.build_lib) / "vipl" / "shipped" / "files"
+        shipped = Path(self.build_lib) / "vipl" / "config" / "files"
         shutil.rmtree(shipped, ignore_errors=True)
         for source in self._sources():
             (shipped / source).parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ class BuildWithFiles(build_py):
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Name the copies too."""
-        shipped = Path(self.build_lib) / "vipl" / "shipped" / "files"
+        shipped = Path(self.build_lib) / "vipl" / "config" / "files"
         return [
             *super().get_outputs(include_bytecode),
             *(str(shipped / source) for source in self._sources()),

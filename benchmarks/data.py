@@ -31,15 +31,15 @@ from torch import Tensor
 
 from benchmarks.machine import machine
 from benchmarks.released_data import extract, released_loader
-from vipl.bench.data import per_second
 from vipl.cli import main as vipl
-from vipl.data.arguments import DEFAULT_FORMAT
-from vipl.data.closing_loader import ClosingLoader
-from vipl.data.datamodule import VideoDataModule
-from vipl.data.formats import FORMATS
-from vipl.data.manifest import Clip, Manifest, read_manifest, write_manifest
-from vipl.data.samples import Batch
-from vipl.data.video_writer import write_h264
+from vipl.data.loading.closing_loader import ClosingLoader
+from vipl.data.loading.datamodule import VideoDataModule
+from vipl.data.loading.samples import Batch
+from vipl.data.manifests.arguments import DEFAULT_FORMAT
+from vipl.data.manifests.manifest import Clip, Manifest, read_manifest, write_manifest
+from vipl.data.preparing.formats import FORMATS
+from vipl.data.preparing.video_writer import write_h264
+from vipl.training.bench.data import per_second
 
 SHORT_SIDE, QUALITY = 256, 90
 RELEASED = "released"

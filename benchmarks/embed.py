@@ -72,8 +72,8 @@ def of_network(encoder_folder: str, seconds: float) -> dict[str, float]:
     import torch
 
     from vipl import load_encoder
-    from vipl.allocator import keep_freed_memory
     from vipl.embed.network import PRECISIONS, Network
+    from vipl.processes.allocator import keep_freed_memory
 
     keep_freed_memory()  # as the command does
     encoder = load_encoder(encoder_folder)

@@ -129,8 +129,8 @@ def build(folder: Path, out: Path, *, whole: bool) -> None:
     import resource
 
     from vipl.cli import main as vipl
-    from vipl.data.manifest import read_sidecar
-    from vipl.data.sources import ego4d
+    from vipl.data.manifests.manifest import read_sidecar
+    from vipl.data.manifests.sources import ego4d
 
     if whole:
 

@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 
 from benchmarks.machine import machine
-from vipl.data.datamodule import VideoDataModule
+from vipl.data.loading.datamodule import VideoDataModule
 
 EVERY = 1000
 REFERENCE = 2000

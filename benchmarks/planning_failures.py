@@ -32,10 +32,16 @@ from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, sample_plans, still_plan
 from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
-from vipl.evaluation.encoders import read_encoders
 from vipl.evaluation.evaluator import MAIN, Cell
-from vipl.evaluation.results import RECORDS_FILE, RUN_FILE, Record, read_records, read_states
-from vipl.evaluation.statistics import latest
+from vipl.evaluation.reports.statistics import latest
+from vipl.evaluation.running.encoders import read_encoders
+from vipl.evaluation.running.results import (
+    RECORDS_FILE,
+    RUN_FILE,
+    Record,
+    read_records,
+    read_states,
+)
 from vipl.rewards import GoalReward, as_images
 from vipl_evaluators.frankakitchen.anywhere import Anywhere
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv

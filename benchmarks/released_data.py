@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from torchvision.io import read_image
 from torchvision.transforms import v2
 
-from vipl.data import sampling
-from vipl.data.closing_loader import ClosingLoader
-from vipl.data.manifest import Manifest
-from vipl.data.video import VideoReader, allowed_backend
+from vipl.data.decoding.video import VideoReader, allowed_backend
+from vipl.data.loading import sampling
+from vipl.data.loading.closing_loader import ClosingLoader
+from vipl.data.manifests.manifest import Manifest
 
 
 def extract(manifest: Manifest, folder: Path, *, short_side: int, quality: int) -> int:

@@ -27,7 +27,7 @@ from benchmarks.planning import PARTS, Clock
 from vipl import load_encoder
 from vipl.control.opengl import choose_backend
 from vipl.control.policies import Policy
-from vipl.evaluation.policy_learning import View, run_policy
+from vipl.evaluation.protocols.policy_learning import View, run_policy
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 

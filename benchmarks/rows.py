@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.memory import memory_bytes
-from vipl.data.manifest import read_manifest, write_manifest
+from vipl.data.manifests.manifest import read_manifest, write_manifest
 
 ROWS = (10, 1000, 100_000)
 BATCH = 8
@@ -46,8 +46,8 @@ def lengthened(manifest: Path, folder: Path, rows: int) -> Path:
 
 def load(manifest: str, seconds: float, workers: int) -> dict[str, float]:
     """Load batches of a manifest; the clock starts when the interpreter has imported all."""
-    from vipl.bench.data import per_second
-    from vipl.data.datamodule import VideoDataModule
+    from vipl.data.loading.datamodule import VideoDataModule
+    from vipl.training.bench.data import per_second
 
     begin = time.perf_counter()
     module = VideoDataModule(

@@ -38,13 +38,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import machine
 from benchmarks.released_step import ReleasedStep
-from vipl.allocator import keep_freed_memory
-from vipl.bench.kernels import KernelProfile, KernelProfiler, SyncCounter
-from vipl.bench.step_timer import PARTS, Repeated, StepTimer
-from vipl.callbacks import Throughput
-from vipl.data.samples import Batch
+from vipl.data.loading.samples import Batch
 from vipl.models import Encoder
-from vipl.module import VIPModule
+from vipl.processes.allocator import keep_freed_memory
+from vipl.training.bench.kernels import KernelProfile, KernelProfiler, SyncCounter
+from vipl.training.bench.step_timer import PARTS, Repeated, StepTimer
+from vipl.training.callbacks import Throughput
+from vipl.training.module import VIPModule
 
 TUPLE = 4
 RELEASED = "released"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from vipl.evaluation.statistics import SUCCESS
+from vipl.evaluation.reports.statistics import SUCCESS
 from vipl.study.description import read_study
 from vipl.study.findings import Evaluated, read_findings
 from vipl.study.steps import list_steps

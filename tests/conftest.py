@@ -9,7 +9,8 @@ from tests import media
 from tests.gloo import Pool
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
-from vipl.data import check_command, commands
+from vipl.data.checking import command as check_command
+from vipl.data.manifests import command as commands
 from vipl.errors import UserError
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data import decoder_child, isolation
-from vipl.data.video import VideoReader
+from vipl.data.decoding.processes import child, isolation
+from vipl.data.decoding.video import VideoReader
 
 ROOT = Path(__file__).parents[1]
 CHILD = isolation._CHILD.replace(
-    "from vipl.data.decoder_child import serve",
+    "from vipl.data.decoding.processes.child import serve",
     f"sys.path.append({str(ROOT)!r})\nfrom tests.decoder_stand_in import serve",
 )
-"""What a decoding process runs, to be set in place of `vipl.data.isolation._CHILD`."""
+"""What a decoding process runs, to be set in place of `isolation._CHILD`."""
 
 assert CHILD != isolation._CHILD
 
@@ -39,5 +39,5 @@ class StandIn(VideoReader):
 
 def serve(descriptor: int) -> None:
     """Answer calls as a decoding process does, by the stand-in."""
-    decoder_child.VideoReader = StandIn  # type: ignore[misc]
-    decoder_child.serve(descriptor)
+    child.VideoReader = StandIn  # type: ignore[misc]
+    child.serve(descriptor)

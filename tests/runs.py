@@ -18,15 +18,21 @@ from typing import Any
 import yaml
 from pytorch_lightning.callbacks import Callback
 
-import vipl.plots
+import vipl.rewards.plots
 from vipl import load_encoder
 from vipl.cli import main
-from vipl.resume.files import by_step, why_torn
+from vipl.training.resuming.files import by_step, why_torn
 
 context = multiprocessing.get_context("forkserver")
 # What runs import late is imported early, once: torch._dynamo comes with the first optimiser.
 context.set_forkserver_preload(
-    ["tests.runs", "vipl.fit", "torch.utils.tensorboard", "torch._dynamo", "matplotlib.figure"]
+    [
+        "tests.runs",
+        "vipl.training.fit",
+        "torch.utils.tensorboard",
+        "torch._dynamo",
+        "matplotlib.figure",
+    ]
 )
 
 TINY = [
@@ -254,7 +260,7 @@ def _run(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     sys.argv = ["vipl", *arguments]
-    vipl.plots.plot_held_out = draw_nothing
+    vipl.rewards.plots.plot_held_out = draw_nothing
     status = main(arguments)
     sys.stdout.flush()
     sys.exit(status)

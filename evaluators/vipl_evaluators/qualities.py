@@ -16,7 +16,7 @@ from vipl.errors import UserError
 from vipl.names import choose
 
 if TYPE_CHECKING:
-    from vipl.evaluation.policy_learning import Dataset
+    from vipl.evaluation.protocols.policy_learning import Dataset
 
 Script: TypeAlias = Callable[[Floats], Floats]
 """A state [S] to an action [A] within [-1, 1]."""

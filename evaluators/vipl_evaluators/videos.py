@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vipl.curves import SAME, Distances, bumps, distances_to, value_order_correlation
-from vipl.data.isolation import DecoderProcess
-from vipl.data.manifest import Manifest, read_manifest
-from vipl.data.presence import with_files
-from vipl.data.video import VideoError
-from vipl.data.video_inputs import Video
+from vipl.data.checking.presence import with_files
+from vipl.data.decoding.processes.isolation import DecoderProcess
+from vipl.data.decoding.video import VideoError
+from vipl.data.loading.video_inputs import Video
+from vipl.data.manifests.manifest import Manifest, read_manifest
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN, RANDOM, RANDOM_GOAL, Cell, Evaluator, Grid, Outcome
 from vipl.models.encoder import Encoder
 from vipl.names import choose
 from vipl.rewards import as_images
+from vipl.rewards.curves import SAME, Distances, bumps, distances_to, value_order_correlation
 
 PAPER_FRAMES = 50
 """Of a clip, in the paper's count of bumps (arXiv 2210.00030, Table 5)."""

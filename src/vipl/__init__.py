@@ -7,12 +7,12 @@ from vipl._version import __version__
 
 if TYPE_CHECKING:
     from vipl.models import Encoder, load_encoder, save_encoder
-    from vipl.rewards import GoalReward
+    from vipl.rewards.goal import GoalReward
 
 # Imported at first use: `import vipl` must not load torch.
 _HOMES = {
     "Encoder": "vipl.models",
-    "GoalReward": "vipl.rewards",
+    "GoalReward": "vipl.rewards.goal",
     "load_encoder": "vipl.models",
     "save_encoder": "vipl.models",
 }

@@ -11,8 +11,8 @@ import torch
 from benchmarks.planning_failures import Viewer, first_for_good
 
 from vipl.cli import main
-from vipl.evaluation.encoders import read_encoder
 from vipl.evaluation.evaluator import MAIN, TRAJOPT, Cell
+from vipl.evaluation.running.encoders import read_encoder
 from vipl.models import Encoder
 from vipl.models.checkpoint import save_encoder
 

@@ -40,12 +40,12 @@ def test_importing_vipl_is_cheap():
     ("statement", "absent"),
     [
         ("import vipl", ("torch", "numpy", "mujoco", "gymnasium", "vipl_evaluators")),
-        ("import vipl.fit", ("mujoco", "gymnasium", "vipl.evaluation", "vipl_evaluators")),
-        ("import vipl.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
+        ("import vipl.training.fit", ("mujoco", "gymnasium", "vipl.evaluation", "vipl_evaluators")),
+        ("import vipl.rewards.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
         ("import vipl.embed.command", ("pytorch_lightning", "mujoco", "gymnasium")),
-        ("import vipl.data.isolation", ("torch",)),
+        ("import vipl.data.decoding.processes.isolation", ("torch",)),
         (
-            "import vipl.evaluation.comparison.command",
+            "import vipl.evaluation.reports.comparison.command",
             ("torch", "mujoco", "gymnasium", "vipl_evaluators"),
         ),
         ("import vipl_evaluators.frankakitchen.render", ("torch",)),

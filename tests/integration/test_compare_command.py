@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from vipl.cli import main
-from vipl.evaluation.comparison.figures import compare
-from vipl.evaluation.comparison.runs import read_runs
-from vipl.evaluation.statistics import bootstrap_mean
+from vipl.evaluation.reports.comparison.figures import compare
+from vipl.evaluation.reports.comparison.runs import read_runs
+from vipl.evaluation.reports.statistics import bootstrap_mean
 
 SUITE = "toy_suite.Toy-v3"
 

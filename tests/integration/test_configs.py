@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from vipl.config import compose
-from vipl.evaluation.config import resolve
-from vipl.fit import FitCLI
-from vipl.resume.recipe import differences, recipe_of
+from vipl.config.composing import compose
+from vipl.evaluation.running.config import resolve
+from vipl.training.fit import FitCLI
+from vipl.training.resuming.recipe import differences, recipe_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FIT, EVAL = CONFIGS / "fit", CONFIGS / "eval"

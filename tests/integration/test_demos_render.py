@@ -21,7 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 from vipl_evaluators.frankakitchen import render
 from vipl_evaluators.frankakitchen.demonstrations import Demonstration, load_index, write_index
 from vipl_evaluators.frankakitchen.scene import kitchen_spec

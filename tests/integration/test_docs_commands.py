@@ -16,17 +16,17 @@ import pytest
 
 from tests.pages import PAGES, ROOT, Block, blocks, inline_code, without_assignments
 from vipl.cli import make_parser
-from vipl.config import compose
-from vipl.data.recipes import read_recipe
-from vipl.evaluation.config import make_parser as make_eval_parser
-from vipl.evaluation.config import resolve
-from vipl.evaluation.registry import load_suite
-from vipl.fit import FitCLI
-from vipl.keys import Keys
+from vipl.config.composing import compose
+from vipl.config.keys import Keys
+from vipl.config.shipped import find
+from vipl.config.shipped import resolve as resolve_shipped
+from vipl.data.manifests.recipes import read_recipe
+from vipl.evaluation.running.config import make_parser as make_eval_parser
+from vipl.evaluation.running.config import resolve
+from vipl.evaluation.suites.registry import load_suite
 from vipl.models import Encoder, save_encoder
 from vipl.objectives import LSTD, TCN, VIP
-from vipl.shipped import find
-from vipl.shipped import resolve as resolve_shipped
+from vipl.training.fit import FitCLI
 
 SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]

@@ -17,7 +17,7 @@ from PIL import Image
 from tests import media
 from tests.pages import PAGES, ROOT, Block, blocks, without_assignments
 from vipl.cli import main
-from vipl.data.manifest import read_manifest, write_manifest
+from vipl.data.manifests.manifest import read_manifest, write_manifest
 from vipl.models import Encoder, save_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -18,8 +18,8 @@ from PIL import Image
 from tests import media
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
-from vipl.data.manifest import Clip, write_manifest
-from vipl.data.video import VideoReader
+from vipl.data.decoding.video import VideoReader
+from vipl.data.manifests.manifest import Clip, write_manifest
 from vipl.embed.frames import Choice
 from vipl.embed.output import Output
 from vipl.embed.parts import Parts, to_matrix
@@ -219,7 +219,7 @@ def test_sigterm_keeps_what_is_done_and_a_small_shared_memory_is_refused(
     assert stopped.value.code == 143
     assert len(done) == 1
     assert len(list((tmp_path / "x.parquet.parts").glob("part-*.arrow"))) == 1
-    monkeypatch.setattr("vipl.data.shared_memory._free_bytes", lambda: 10**4)
+    monkeypatch.setattr("vipl.data.loading.shared_memory._free_bytes", lambda: 10**4)
     assert embed(encoder, videos / "0.mp4", tmp_path / "y.parquet", "--workers", 2) == 2
     shown = capsys.readouterr().err
     assert "/dev/shm has 0.0 MB free" in shown

@@ -18,8 +18,8 @@ from PIL import Image
 from tests import media
 from vipl import load_encoder
 from vipl.cli import main
-from vipl.data.datamodule import VideoDataModule
-from vipl.data.manifest import read_manifest
+from vipl.data.loading.datamodule import VideoDataModule
+from vipl.data.manifests.manifest import read_manifest
 
 SETTINGS = [
     "trainer.accelerator=cpu",

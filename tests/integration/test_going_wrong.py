@@ -10,10 +10,10 @@ import torch
 from tests.runs import command, draw_nothing
 from vipl import load_encoder
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
-from vipl.data.sampling import draw_clip
+from vipl.data.loading.sampling import draw_clip
+from vipl.data.manifests.manifest import read_manifest
 from vipl.objectives import VIP
-from vipl.resume.files import by_step
+from vipl.training.resuming.files import by_step
 
 HERE = "tests.integration.test_going_wrong"
 LENGTH = [
@@ -55,7 +55,7 @@ class FromCall(VIP):
 @pytest.fixture(scope="module", autouse=True)
 def undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vipl.plots.plot_held_out", draw_nothing)
+        patch.setattr("vipl.rewards.plots.plot_held_out", draw_nothing)
         yield
 
 

@@ -15,7 +15,7 @@ import yaml
 from tests import hub_server, runs
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 
@@ -35,7 +35,7 @@ def run(tiny_manifest, tmp_path_factory):
     """A run of two steps."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vipl.plots.plot_held_out", runs.draw_nothing)
+        patch.setattr("vipl.rewards.plots.plot_held_out", runs.draw_nothing)
         assert main(runs.command(tiny_manifest, folder, "trainer.max_steps=2")) == 0
     return folder
 

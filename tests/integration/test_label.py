@@ -218,14 +218,14 @@ def test_stable_baselines3_trains_on_it(source, goal, encoder, tmp_path):
 
 LABEL = """
 import os, signal, sys
-import vipl.label
+import vipl.rewards.label
 from vipl.cli import main
-before = vipl.label._write
+before = vipl.rewards.label._write
 def write(folder, episode, rewards):
     before(folder, episode, rewards)
     print("written", flush=True)
     sys.stdin.readline() if sys.argv[1] == "wait" else os.kill(os.getpid(), int(sys.argv[1]))
-vipl.label._write = write
+vipl.rewards.label._write = write
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -20,7 +20,7 @@ from tests.runs import (
     torchrun_environments,
 )
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 SLURM = Path(__file__).parents[2] / "configs" / "fit" / "ego4d_resnet50_slurm.yaml"
 # Without BatchNorm, whose statistics are each process's own.
@@ -37,7 +37,7 @@ SETTINGS = [
 @pytest.fixture(scope="module", autouse=True)
 def undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vipl.plots.plot_held_out", draw_nothing)
+        patch.setattr("vipl.rewards.plots.plot_held_out", draw_nothing)
         yield
 
 

@@ -26,7 +26,7 @@ IN_A_SMALL_SHM = 'mount -t tmpfs -o size=4m tmpfs /dev/shm && exec "$@"'
 @pytest.fixture(scope="module", autouse=True)
 def undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vipl.plots.plot_held_out", draw_nothing)
+        patch.setattr("vipl.rewards.plots.plot_held_out", draw_nothing)
         yield
 
 
@@ -154,9 +154,9 @@ def test_a_small_shared_memory_is_refused_at_the_start(tiny_manifest, tmp_path):
 
 UNCHECKED = """
 import sys
-import vipl.data.datamodule
+import vipl.data.loading.datamodule
 from vipl.cli import main
-vipl.data.datamodule.check_room = lambda need_bytes, option: None
+vipl.data.loading.datamodule.check_room = lambda need_bytes, option: None
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -19,7 +19,7 @@ from tests.datasets import (
 )
 from tests.manifests import build, unreadable, words
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 A, B, C = UIDS[:3]

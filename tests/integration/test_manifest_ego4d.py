@@ -6,7 +6,7 @@ import pytest
 
 from tests.datasets import UIDS, ego4d_video, narrations, write_clip, write_ego4d
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 A, B, C, D, E, F = UIDS
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.datasets import write_clip, write_pictures, write_table
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 
 def build(directory, out, *more):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.datasets import write_pictures, write_table
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 CONFIG = Path(__file__).parents[2] / "configs" / "fit" / "folder.yaml"
 

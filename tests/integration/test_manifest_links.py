@@ -8,7 +8,7 @@ from tests import media
 from tests.datasets import write_pictures, write_table
 from tests.manifests import build, unreadable, words
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 
 def test_names_that_are_not_utf8_are_left_out_by_name(tmp_path, capsys):

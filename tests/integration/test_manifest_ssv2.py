@@ -6,7 +6,7 @@ import pytest
 
 from tests import media
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 
 def build(directory, out, *more):

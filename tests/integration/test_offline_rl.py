@@ -70,7 +70,7 @@ def minari_set(tmp_path):
 
 
 def test_a_minari_data_set_gives_the_same_transitions(tmp_path, minari_set):
-    from vipl.evaluation.minari_trajectories import load_trajectories
+    from vipl.evaluation.protocols.minari_trajectories import load_trajectories
     from vipl_evaluators.frankakitchen.environment import KitchenEnv
     from vipl_evaluators.frankakitchen.qualities import KitchenGuide
     from vipl_evaluators.frankakitchen.tasks import TASKS
@@ -93,7 +93,7 @@ def test_minaris_own_kitchen_data_sets(tmp_path):
     import gymnasium_robotics
     import mujoco
 
-    from vipl.evaluation.minari_trajectories import load_trajectories
+    from vipl.evaluation.protocols.minari_trajectories import load_trajectories
     from vipl_evaluators.frankakitchen.environment import KitchenEnv
     from vipl_evaluators.frankakitchen.tasks import TASKS
 

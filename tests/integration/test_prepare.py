@@ -14,9 +14,9 @@ import pytest
 
 from tests import media
 from vipl.cli import main
-from vipl.data.formats import FORMATS
-from vipl.data.manifest import Clip, read_manifest, write_manifest
-from vipl.data.video import VideoReader
+from vipl.data.decoding.video import VideoReader
+from vipl.data.manifests.manifest import Clip, read_manifest, write_manifest
+from vipl.data.preparing.formats import FORMATS
 
 HEIGHT, WIDTH = 96, 130
 

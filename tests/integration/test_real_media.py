@@ -8,7 +8,7 @@ import csv
 import pytest
 
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
+from vipl.data.manifests.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

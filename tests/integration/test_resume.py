@@ -24,7 +24,7 @@ from tests.runs import (
     wait_at,
 )
 from vipl.cli import main
-from vipl.resume.files import by_step
+from vipl.training.resuming.files import by_step
 
 # Validation in the middle of epochs, which end in the middle of the run.
 LENGTH = [
@@ -38,7 +38,7 @@ LENGTH = [
 @pytest.fixture(scope="module", autouse=True)
 def undrawn():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vipl.plots.plot_held_out", draw_nothing)
+        patch.setattr("vipl.rewards.plots.plot_held_out", draw_nothing)
         yield
 
 

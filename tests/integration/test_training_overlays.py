@@ -11,9 +11,9 @@ from pytorch_lightning.callbacks import Callback
 from tests.runs import command, draw_nothing, figures, signal_at
 from vipl import load_encoder
 from vipl.cli import main
-from vipl.config import compose
-from vipl.fit import FitCLI
-from vipl.resume.files import by_step
+from vipl.config.composing import compose
+from vipl.training.fit import FitCLI
+from vipl.training.resuming.files import by_step
 
 FIT = Path(__file__).parents[2] / "configs" / "fit"
 FILES = sorted((FIT / "training").glob("*.yaml"))
@@ -29,7 +29,7 @@ IMAGES = IMAGES.reshape(1, 3, 40, 40)
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
-    monkeypatch.setattr("vipl.plots.plot_held_out", draw_nothing)
+    monkeypatch.setattr("vipl.rewards.plots.plot_held_out", draw_nothing)
 
 
 def fit(manifest, run, overlay, *settings):
@@ -145,7 +145,7 @@ def test_an_average_is_what_is_validated_and_exported(tiny_manifest, tmp_path, m
     ]
     exported = []
     monkeypatch.setattr(
-        "vipl.callbacks.save_encoder",
+        "vipl.training.callbacks.save_encoder",
         lambda encoder, path, weights: exported.append(
             {name: one.clone() for name, one in (weights or encoder.state_dict()).items()}
         ),

@@ -11,8 +11,8 @@ import torch
 from tests import media
 from vipl import save_encoder
 from vipl.cli import main
-from vipl.data.manifest import read_manifest
-from vipl.data.presentation import rhythm
+from vipl.data.decoding.presentation import rhythm
+from vipl.data.manifests.manifest import read_manifest
 from vipl.models import Encoder
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "video"

@@ -12,8 +12,8 @@ from scipy import stats
 
 from tests import media
 from vipl.cli import main
-from vipl.data.manifest import Clip, write_manifest
-from vipl.data.video import VideoReader
+from vipl.data.decoding.video import VideoReader
+from vipl.data.manifests.manifest import Clip, write_manifest
 from vipl.evaluation.evaluator import Grid
 from vipl.models import Encoder, load_encoder, save_encoder
 from vipl_evaluators.videos import Videos

@@ -106,7 +106,7 @@ def test_the_source_archive_holds_what_the_repository_does(built):
 def test_the_wheel_holds_what_ships_and_no_tests(built):
     with ZipFile(built[1]) as wheel:
         names = set(wheel.namelist())
-    files = {name.partition("vipl/shipped/files/")[2] for name in names if "/files/" in name}
+    files = {name.partition("vipl/config/files/")[2] for name in names if "/files/" in name}
     here = [
         path
         for folder in ("configs", "data_manifests", "studies")

@@ -14,7 +14,7 @@ import pytest
 
 from tests import media
 from tests.decoder_stand_in import ROOT
-from vipl.data.manifest import Clip, write_manifest
+from vipl.data.manifests.manifest import Clip, write_manifest
 
 CLIPS, OF_A_KIND, FRAMES = 1000, 10, 36
 ALLOWED = 1.15
@@ -39,7 +39,7 @@ pytestmark = [
 VIPL = """
 import sys
 from tests.decoder_stand_in import CHILD
-from vipl.data import isolation
+from vipl.data.decoding.processes import isolation
 isolation._CHILD = CHILD
 from vipl.cli import main
 sys.exit(main(sys.argv[1:]))

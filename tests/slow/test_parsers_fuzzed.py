@@ -17,18 +17,18 @@ from PIL import Image
 
 from tests.datasets import UIDS, ego4d_video, narrations, write_ego4d, write_pictures, write_table
 from tests.mutations import damaged, mutated
-from vipl.config import compose
-from vipl.data.bad_clips import BadClip, read_bad_clips, write_bad_clips
-from vipl.data.frame_archive import FrameArchive, header
-from vipl.data.frame_folder import read_picture
-from vipl.data.manifest import Clip, read_manifest, to_table, write_manifest
-from vipl.data.probe import VideoInfo
-from vipl.data.recipes import read_recipe
-from vipl.data.sources import ssv2
-from vipl.data.sources.ego4d import build_ego4d
-from vipl.data.sources.epic_kitchens import build_epic_kitchens
-from vipl.data.sources.frames import build_frames
-from vipl.data.validation import conform
+from vipl.config.composing import compose
+from vipl.data.checking.bad_clips import BadClip, read_bad_clips, write_bad_clips
+from vipl.data.decoding.frame_archive import FrameArchive, header
+from vipl.data.decoding.frame_folder import read_picture
+from vipl.data.decoding.probe import VideoInfo
+from vipl.data.manifests.manifest import Clip, read_manifest, to_table, write_manifest
+from vipl.data.manifests.recipes import read_recipe
+from vipl.data.manifests.sources import ssv2
+from vipl.data.manifests.sources.ego4d.build import build_ego4d
+from vipl.data.manifests.sources.epic_kitchens import build_epic_kitchens
+from vipl.data.manifests.sources.frames import build_frames
+from vipl.data.manifests.validation import conform
 from vipl.embed.output import Output
 from vipl.errors import UserError
 

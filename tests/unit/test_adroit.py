@@ -10,7 +10,7 @@ import pytest
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
-from vipl.evaluation.policy_learning import Dataset
+from vipl.evaluation.protocols.policy_learning import Dataset
 from vipl_evaluators.adroit import demonstrations, generate
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import ENVIRONMENTS, HandEnv, PenEnv, RelocateEnv

@@ -7,7 +7,14 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from tests.media import moving_square
-from vipl.data.augment import Crop, centre_square, crop_and_resize, resample, sample_crop, shrink
+from vipl.data.loading.augment import (
+    Crop,
+    centre_square,
+    crop_and_resize,
+    resample,
+    sample_crop,
+    shrink,
+)
 
 
 def test_the_crop_is_a_pure_function_of_its_seed_and_shared_by_the_frames():

@@ -7,13 +7,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from vipl.bench.data import DataTimes
-from vipl.bench.kernels import ELEMENTWISE, IDLE, kind_of, summarise
-from vipl.bench.step_timer import PARTS, Repeated, StepTimer, StepTimes
-from vipl.bench.verdict import verdict
-from vipl.data.samples import Batch
+from vipl.data.loading.samples import Batch
 from vipl.models import Encoder
-from vipl.module import VIPModule
+from vipl.training.bench.data import DataTimes
+from vipl.training.bench.kernels import ELEMENTWISE, IDLE, kind_of, summarise
+from vipl.training.bench.step_timer import PARTS, Repeated, StepTimer, StepTimes
+from vipl.training.bench.verdict import verdict
+from vipl.training.module import VIPModule
 
 
 def fit(module, batch, callbacks, **settings):
@@ -128,7 +128,7 @@ def test_freed_memory_is_kept_for_the_next_step_and_not_where_data_are_loaded():
     """Page faults of a process that allocates the same 64 MB again and again."""
     script = (
         "import resource, sys, torch\n"
-        "from vipl.allocator import bound_freed_memory, keep_freed_memory\n"
+        "from vipl.processes.allocator import bound_freed_memory, keep_freed_memory\n"
         "if sys.argv[1] != 'return': print(keep_freed_memory())\n"
         "else: print(sys.platform.startswith('linux'))\n"
         "if sys.argv[1] == 'bound': bound_freed_memory()\n"

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from vipl.errors import UserError
-from vipl.resume.files import AtomicCheckpointIO, by_step, find, keep_latest, step_path, why_torn
+from vipl.training.resuming.files import (
+    AtomicCheckpointIO,
+    by_step,
+    find,
+    keep_latest,
+    step_path,
+    why_torn,
+)
 
 
 def save(run, *steps):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from vipl.children import how_it_ended, start_fresh
 from vipl.errors import UserError
+from vipl.processes.children import how_it_ended, start_fresh
 
 UNGUARDED = """
 import os
-from vipl.children import how_it_ended, start_fresh
+from vipl.processes.children import how_it_ended, start_fresh
 process, pipe = start_fresh(os._exit, name="n", daemon=True)
 process.join()
 how_it_ended(process.exitcode)
@@ -28,7 +28,7 @@ UNGUARDED_LOADER = """
 import multiprocessing
 multiprocessing.set_start_method("spawn", force=True)
 import torch
-from vipl.data.closing_loader import ClosingLoader
+from vipl.data.loading.closing_loader import ClosingLoader
 list(ClosingLoader(torch.arange(4), num_workers=1))
 """
 

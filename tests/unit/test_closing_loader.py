@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from vipl.data import shared_memory
-from vipl.data.closing_loader import ClosingLoader, begin_worker
-from vipl.data.loading_failures import deaths_explained
-from vipl.data.shared_memory import check_room, held_bytes
+from vipl.data.loading import shared_memory
+from vipl.data.loading.closing_loader import ClosingLoader, begin_worker
+from vipl.data.loading.loading_failures import deaths_explained
+from vipl.data.loading.shared_memory import check_room, held_bytes
 from vipl.errors import UserError
-from vipl.signals import StopRequest, WaitedInVainError, waiting_for_data
+from vipl.processes.signals import StopRequest, WaitedInVainError, waiting_for_data
 
 
 class Doing(Dataset[Any]):
@@ -60,7 +60,7 @@ def loader_of(what: Callable[[], Any], *, workers: int = 2) -> ClosingLoader[Any
 @pytest.fixture
 def request_to_stop(monkeypatch):
     """Give what asks this process to stop in half a second, and is heeded at once."""
-    monkeypatch.setattr("vipl.signals._PATIENCE_S", 0.0)
+    monkeypatch.setattr("vipl.processes.signals._PATIENCE_S", 0.0)
     asked = StopRequest()
     asked.listen({signal.SIGTERM}, announce=False)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
@@ -161,7 +161,7 @@ def test_this_process_gives_its_own_loading_up_as_well(request_to_stop):
 
 
 def test_data_that_come_soon_after_a_stop_are_waited_for(request_to_stop, monkeypatch):
-    monkeypatch.setattr("vipl.signals._PATIENCE_S", 20.0)
+    monkeypatch.setattr("vipl.processes.signals._PATIENCE_S", 20.0)
     request_to_stop.start()
     with waiting_for_data():
         begin = time.monotonic()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vipl.collapse import CollapseSettings, Extent, effective_rank, relative_spread, spread
 from vipl.errors import UserError
+from vipl.models.collapse import CollapseSettings, Extent, effective_rank, relative_spread, spread
 
 
 def reference_rank(embeddings):

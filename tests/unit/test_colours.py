@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests import media
-from vipl.data.containers import VideoError
-from vipl.data.probe import glance, probe
-from vipl.data.video import Backend, VideoReader, has_decord
+from vipl.data.decoding.containers import VideoError
+from vipl.data.decoding.probe import glance, probe
+from vipl.data.decoding.video import Backend, VideoReader, has_decord
 
 needs_decord = pytest.mark.skipif(not has_decord(), reason="decord is not installed")
 FRAMES = media.moving_square(3, 96, 128)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vipl.evaluation.comparison.statistics import (
+from vipl.evaluation.reports.comparison.statistics import (
     difference,
     interquartile_mean,
     mean,

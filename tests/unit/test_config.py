@@ -2,7 +2,7 @@
 
 import pytest
 
-from vipl.config import compose
+from vipl.config.composing import compose
 from vipl.errors import UserError
 
 

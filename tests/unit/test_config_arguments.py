@@ -3,13 +3,13 @@
 import pytest
 
 from vipl.cli import make_parser
-from vipl.config import compose
-from vipl.data.recipes import read_recipe
+from vipl.config.composing import compose
+from vipl.data.manifests.recipes import read_recipe
 from vipl.errors import UserError
-from vipl.evaluation.command import _keys as keys_of_evaluation
-from vipl.fit import FitCLI
-from vipl.fit_config import composing
+from vipl.evaluation.running.command import _keys as keys_of_evaluation
 from vipl.study.description import read_study
+from vipl.training.fit import FitCLI
+from vipl.training.fit_config import composing
 
 FILE = """
 trainer: {max_steps: 4}

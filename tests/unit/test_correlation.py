@@ -13,7 +13,8 @@ from vipl import save_encoder
 from vipl.cli import main
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
-from vipl.evaluation.correlation import (
+from vipl.evaluation.evaluator import Cell, Grid
+from vipl.evaluation.protocols.correlation import (
     Course,
     UndefinedError,
     changes,
@@ -22,8 +23,7 @@ from vipl.evaluation.correlation import (
     sweep,
     true_error,
 )
-from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.policy_learning import Dataset
+from vipl.evaluation.protocols.policy_learning import Dataset
 from vipl.models.encoder import Encoder
 
 VALUE, REWARD, OBJECT = "value_correlation", "reward_correlation", "object_sensitivity"

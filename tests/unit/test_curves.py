@@ -5,14 +5,14 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from vipl.curves import (
+from vipl.errors import UserError
+from vipl.rewards.curves import (
     curve_metrics,
     distances_to,
     distances_to_last,
     is_constant,
     mean_of_known,
 )
-from vipl.errors import UserError
 
 
 def test_a_straight_fall():

@@ -12,10 +12,10 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 
 from tests import media
-from vipl.data.containers import header
-from vipl.data.display import TURNS, display_of
-from vipl.data.probe import glance, probe
-from vipl.data.video import Backend, VideoReader, has_decord
+from vipl.data.decoding.containers import header
+from vipl.data.decoding.display import TURNS, display_of
+from vipl.data.decoding.probe import glance, probe
+from vipl.data.decoding.video import Backend, VideoReader, has_decord
 
 needs_decord = pytest.mark.skipif(not has_decord(), reason="decord is not installed")
 BACKENDS = [pytest.param("decord", marks=needs_decord), "pyav"]

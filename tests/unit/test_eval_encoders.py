@@ -5,9 +5,9 @@ import torch
 
 from tests.lines import Lines
 from vipl.errors import UserError
-from vipl.evaluation.encoders import EncoderSpec, check_device, read_encoder, read_encoders
 from vipl.evaluation.evaluator import Cell
-from vipl.evaluation.provenance import pictures_of
+from vipl.evaluation.running.encoders import EncoderSpec, check_device, read_encoder, read_encoders
+from vipl.evaluation.running.provenance import pictures_of
 from vipl.models import Encoder, save_encoder
 
 

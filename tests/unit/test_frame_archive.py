@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from tests import media
-from vipl.data.frame_archive import write_archive
-from vipl.data.probe import probe
-from vipl.data.video import VideoError, VideoReader
+from vipl.data.decoding.frame_archive import write_archive
+from vipl.data.decoding.probe import probe
+from vipl.data.decoding.video import VideoError, VideoReader
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from vipl.control.mppi import Planner
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.gain import STATES, Tried, gain, measure
+from vipl.evaluation.protocols.gain import STATES, Tried, gain, measure
 from vipl.models.encoder import Encoder
 
 PLANNER = Planner(samples=32, horizon_steps=4, score="normalised")

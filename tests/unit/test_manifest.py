@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from vipl.data.manifest import (
+from vipl.data.checking.presence import missing_files, with_files
+from vipl.data.manifests.manifest import (
     Clip,
     content_sha256,
     read_manifest,
@@ -18,8 +19,7 @@ from vipl.data.manifest import (
     to_table,
     write_manifest,
 )
-from vipl.data.presence import missing_files, with_files
-from vipl.data.validation import SCHEMA
+from vipl.data.manifests.validation import SCHEMA
 from vipl.errors import UserError
 
 CLIP = Clip(

@@ -6,7 +6,7 @@ import pytest
 
 from vipl.control.meshes import count_triangles, thin_meshes
 from vipl.errors import UserError
-from vipl.evaluation.registry import load_suite
+from vipl.evaluation.suites.registry import load_suite
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 

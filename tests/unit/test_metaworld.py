@@ -13,7 +13,7 @@ from vipl.control.environment import Floats
 from vipl.control.policies import PolicyTraining
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import IMITATION, ORACLE, Cell
-from vipl.evaluation.policy_learning import Dataset
+from vipl.evaluation.protocols.policy_learning import Dataset
 from vipl_evaluators.metaworld.environment import SawyerEnv
 from vipl_evaluators.metaworld.evaluator import MetaWorld
 from vipl_evaluators.metaworld.scene import CAMERAS

@@ -2,7 +2,7 @@
 
 import csv
 
-from vipl.resume.metrics_file import MetricsFile
+from vipl.training.resuming.metrics_file import MetricsFile
 
 
 def read(path):

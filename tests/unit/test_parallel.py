@@ -7,7 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.gloo import Pool
 from vipl.models.encoder import Encoder
-from vipl.parallel import TimmSyncBatchNorm
+from vipl.training.parallel import TimmSyncBatchNorm
 
 
 def encoder() -> Encoder:

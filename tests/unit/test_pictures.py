@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests import media
-from vipl.data.containers import VideoError
-from vipl.data.pictures import picture_of, picture_size, read_picture
+from vipl.data.decoding.containers import VideoError
+from vipl.data.decoding.pictures import picture_of, picture_size, read_picture
 
 UPRIGHT = media.moving_square(2, 48, 64)[1]
 # What a camera stores, that says to be shown as UPRIGHT: EXIF 2.32, 4.6.4 A, table 6.

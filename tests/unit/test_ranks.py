@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vipl.data.samples import Batch
+from vipl.data.loading.samples import Batch
 from vipl.models.encoder import Encoder
-from vipl.module import VIPModule
 from vipl.objectives import LSTD, TCN, VIP, Objective
-from vipl.ranks import Ranks
+from vipl.processes.ranks import Ranks
+from vipl.training.module import VIPModule
 
 SIZE, STEPS = 4, 3
 # Clips of each process; one process has them all. An uneven batch is the last of a data set.

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from vipl.errors import UserError
-from vipl.evaluation import registry
-from vipl.evaluation.registry import list_suites, load_suite
+from vipl.evaluation.suites import registry
+from vipl.evaluation.suites.registry import list_suites, load_suite
 
 SUITE = '''
 from vipl.evaluation.evaluator import Evaluator, Outcome

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from vipl.errors import UserError
-from vipl.evaluation.report import duration, write_report
-from vipl.evaluation.report_data import NOTHING, number, percent
-from vipl.evaluation.results import Record
+from vipl.evaluation.reports.data import NOTHING, number, percent
+from vipl.evaluation.reports.report import duration, write_report
+from vipl.evaluation.running.results import Record
 
 TASKS = {
     "ldoor_open": "open the left hinged cabinet",

@@ -4,8 +4,8 @@ import pytest
 
 from vipl.errors import UserError
 from vipl.files import undone
-from vipl.resume.run_folder import CONFIG_FILE, claimed
-from vipl.watch import FILE
+from vipl.training.resuming.run_folder import CONFIG_FILE, claimed
+from vipl.training.watch import FILE
 
 NEW = {"overwrite": False, "resume": False}
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 from tests import media
 from vipl.cli import main
-from vipl.data.augment import crop_and_resize
-from vipl.data.manifest import read_manifest
-from vipl.data.samples import MAX_ATTEMPTS, ClipReader, TrainingSamples
-from vipl.data.sampling import draw_clip
-from vipl.data.video import VideoReader
+from vipl.data.decoding.video import VideoReader
+from vipl.data.loading.augment import crop_and_resize
+from vipl.data.loading.samples import MAX_ATTEMPTS, ClipReader, TrainingSamples
+from vipl.data.loading.sampling import draw_clip
+from vipl.data.manifests.manifest import read_manifest
 
 
 @pytest.fixture(scope="module", params=["source", "jpeg", "h264"])

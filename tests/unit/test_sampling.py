@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vipl.data import sampling
-from vipl.data.datamodule import StepSampler, check_shares
+from vipl.data.loading import sampling
+from vipl.data.loading.datamodule import StepSampler, check_shares
 from vipl.errors import UserError
 
 

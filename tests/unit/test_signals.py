@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vipl.signals import StopRequest, obey_parent_only, shielded
+from vipl.processes.signals import StopRequest, obey_parent_only, shielded
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def test_a_request_remembers_the_signal(capfd):
 HOLDER = """
 import os, subprocess, sys
 theirs, ours = os.pipe()
-code = "import time; from vipl.signals import end_with; end_with(%d); time.sleep(100)" % theirs
+code = "import time; from vipl.processes.signals import end_with; end_with(%d)" % theirs
+code += "; time.sleep(100)"
 child = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs])
 print(child.pid, flush=True)
 child.wait()

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from vipl.evaluation.results import Record
-from vipl.evaluation.statistics import (
+from vipl.evaluation.reports.statistics import (
     Interval,
     binary_metrics,
     bootstrap_mean,
     latest,
     summarise,
 )
+from vipl.evaluation.running.results import Record
 
 
 def record(task="door", camera="left", seed=0, variant="main", error=None, **metrics):

@@ -5,13 +5,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.unit.test_bench import fit, paper_batch, small_module
-from vipl.bench.kernels import SyncCounter
-from vipl.bench.step_timer import StepTimer
-from vipl.data.samples import Batch
+from vipl.data.loading.samples import Batch
 from vipl.errors import UserError
-from vipl.fit import FitCLI
 from vipl.models import load_encoder, save_encoder
 from vipl.objectives import LSTD, TCN, VIP, dense_terms
+from vipl.training.bench.kernels import SyncCounter
+from vipl.training.bench.step_timer import StepTimer
+from vipl.training.fit import FitCLI
 
 
 @pytest.fixture

@@ -188,9 +188,9 @@ def told_apart(steps):
 def test_every_command_of_the_studies_is_accepted(study, monkeypatch, tmp_path, capsys):
     """By the real parsers: no study may name a key that does not exist."""
     from vipl.cli import make_parser
-    from vipl.config import compose
-    from vipl.evaluation.config import resolve
-    from vipl.fit import FitCLI
+    from vipl.config.composing import compose
+    from vipl.evaluation.running.config import resolve
+    from vipl.training.fit import FitCLI
 
     monkeypatch.chdir(Path(__file__).parents[2])
     given = ["chosen.videos=videos"] if study.parent.name == "real_video" else []

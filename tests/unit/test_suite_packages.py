@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vipl.errors import UserError
-from vipl.evaluation.control import ControlEvaluator
-from vipl.evaluation.registry import Suite, describe_suite
+from vipl.evaluation.suites.control import ControlEvaluator
+from vipl.evaluation.suites.registry import Suite, describe_suite
 from vipl_evaluators.adroit.evaluator import Adroit
 from vipl_evaluators.metaworld.evaluator import MetaWorld
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests import media
-from vipl.data.probe import probe
-from vipl.data.video import VideoError, VideoReader, has_decord
+from vipl.data.decoding.probe import probe
+from vipl.data.decoding.video import VideoError, VideoReader, has_decord
 from vipl.errors import UserError
 
 needs_decord = pytest.mark.skipif(not has_decord(), reason="decord is not installed")
@@ -221,8 +221,8 @@ def test_probe_of_a_long_video_does_not_decode_it_all(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = probe(folder / "bframes.mp4")
-    monkeypatch.setattr("vipl.data.probe._SURVEY_PIXELS", 0)
-    monkeypatch.setattr("vipl.data.pyav_file.PyAVFile.survey", None)
+    monkeypatch.setattr("vipl.data.decoding.probe._SURVEY_PIXELS", 0)
+    monkeypatch.setattr("vipl.data.decoding.pyav_file.PyAVFile.survey", None)
     assert probe(folder / "bframes.mp4") == whole
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from vipl import load_encoder, save_encoder
-from vipl.data.samples import Batch
+from vipl.data.loading.samples import Batch
 from vipl.errors import UserError
-from vipl.finite import all_finite, check_embeddings, find_non_finite
 from vipl.models.encoder import Encoder
-from vipl.module import VIPModule
-from vipl.ranks import Ranks
-from vipl.watch import FILE, StopNotFinite
+from vipl.models.finite import all_finite, check_embeddings, find_non_finite
+from vipl.processes.ranks import Ranks
+from vipl.training.module import VIPModule
+from vipl.training.watch import FILE, StopNotFinite
 
 NOTHING = torch.empty(0)
 
@@ -116,7 +116,7 @@ def test_a_flag_that_arrives_late_still_names_its_batch(tmp_path, monkeypatch):
     steps = Steps(tmp_path)
     steps.begin("first")
     steps.end()
-    monkeypatch.setattr("vipl.watch._send", late(event))
+    monkeypatch.setattr("vipl.training.watch._send", late(event))
     for clip, loss in (("second", math.nan), ("third", math.nan), ("fourth", math.nan)):
         steps.begin(clip)
         steps.end(loss)
@@ -125,7 +125,7 @@ def test_a_flag_that_arrives_late_still_names_its_batch(tmp_path, monkeypatch):
 
 
 def late(event):
-    from vipl.watch import _Reading
+    from vipl.training.watch import _Reading
 
     return lambda batch, flags: _Reading(batch, flags, event)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vipl.config.paths import path_argument
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.control.planning import oracle_score, plan_steps
 from vipl.errors import UserError
-from vipl.paths import path_argument
 from vipl_evaluators.adroit.demonstrations import write_demonstration
 from vipl_evaluators.adroit.environment import PenEnv
 from vipl_evaluators.qualities import Way

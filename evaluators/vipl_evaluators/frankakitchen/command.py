@@ -4,9 +4,9 @@ import argparse
 import os
 from collections.abc import Callable
 
+from vipl.config.paths import path_argument
 from vipl.control.opengl import check_setting
 from vipl.errors import UserError
-from vipl.paths import path_argument
 
 _KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, noisy, anywhere (all)"
 

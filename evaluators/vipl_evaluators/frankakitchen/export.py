@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from vipl.console import Console
-from vipl.data.commands import progress
+from vipl.data.manifests.command import progress
 from vipl.errors import UserError
 from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import Demonstration, select

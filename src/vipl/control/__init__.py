@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from vipl.llvm import keep_apart
+from vipl.processes.llvm import keep_apart
 
 if TYPE_CHECKING:
     from vipl.control.environment import ControlEnv

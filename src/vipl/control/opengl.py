@@ -1,4 +1,4 @@
-"""Which OpenGL this machine renders with, and contexts of it; vipl.llvm says what they exclude."""
+"""Which OpenGL this machine renders with, and contexts of it: see also `vipl.processes.llvm`."""
 
 import importlib
 import os
@@ -6,9 +6,9 @@ import subprocess
 import sys
 from typing import Any
 
-from vipl.children import how_it_ended
 from vipl.errors import UserError
-from vipl.llvm import keep_apart
+from vipl.processes.children import how_it_ended
+from vipl.processes.llvm import keep_apart
 
 _TRIAL = """
 import sys

@@ -21,9 +21,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.children import Pipe, how_it_ended, start_fresh
 from vipl.control.environment import Floats
 from vipl.control.opengl import choose_backend, make_context
+from vipl.processes.children import Pipe, how_it_ended, start_fresh
 
 Images = NDArray[np.uint8]
 

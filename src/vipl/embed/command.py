@@ -12,14 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from rich.progress import Progress
 
-from vipl.collapse import Extent
 from vipl.console import Console
-from vipl.curves import SAME
-from vipl.data.bad_clips import BadClip, write_bad_clips
-from vipl.data.closing_loader import default_workers
-from vipl.data.commands import progress
-from vipl.data.manifest import MANIFEST_SUFFIXES
-from vipl.data.video_inputs import Video, find
+from vipl.data.checking.bad_clips import BadClip, write_bad_clips
+from vipl.data.loading.closing_loader import default_workers
+from vipl.data.loading.video_inputs import Video, find
+from vipl.data.manifests.command import progress
+from vipl.data.manifests.manifest import MANIFEST_SUFFIXES
 from vipl.embed.frames import Choice, Frames
 from vipl.embed.network import cost_of_precision
 from vipl.embed.output import OUTPUT_SUFFIXES, Output
@@ -27,10 +25,12 @@ from vipl.embed.parts import Parts
 from vipl.embed.pipeline import Embedded, embedding
 from vipl.errors import UserError
 from vipl.files import locked
-from vipl.finite import check_embeddings
 from vipl.models import Encoder, load_encoder
+from vipl.models.collapse import Extent
+from vipl.models.finite import check_embeddings
 from vipl.models.identity import encoder_sha256
-from vipl.signals import terminated_by_exit
+from vipl.processes.signals import terminated_by_exit
+from vipl.rewards.curves import SAME
 
 _SHOWN = 5
 

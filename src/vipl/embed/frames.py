@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vipl.data.bad_clips import BadClip
-from vipl.data.isolation import DecoderProcess
-from vipl.data.presentation import shown_at
-from vipl.data.probe import VideoInfo
-from vipl.data.video import VideoError
-from vipl.data.video_inputs import OpenVideo, Video
+from vipl.data.checking.bad_clips import BadClip
+from vipl.data.decoding.presentation import shown_at
+from vipl.data.decoding.probe import VideoInfo
+from vipl.data.decoding.processes.isolation import DecoderProcess
+from vipl.data.decoding.video import VideoError
+from vipl.data.loading.video_inputs import OpenVideo, Video
 
 PIECE_FRAMES = 16
 """Frames of a piece, at most."""

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vipl.data.text_files import read_json
-from vipl.data.video_inputs import Video
+from vipl.data.loading.video_inputs import Video
+from vipl.data.manifests.text_files import read_json
 from vipl.embed.parts import Parts, to_matrix
 from vipl.errors import UserError
 from vipl.files import LOCK_NAME, write_atomically

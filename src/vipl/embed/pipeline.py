@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vipl.allocator import keep_freed_memory
-from vipl.data.closing_loader import ClosingLoader, begin_worker
-from vipl.data.loading_failures import deaths_explained
-from vipl.data.shared_memory import check_room, held_bytes
+from vipl.data.loading.closing_loader import ClosingLoader, begin_worker
+from vipl.data.loading.loading_failures import deaths_explained
+from vipl.data.loading.shared_memory import check_room, held_bytes
 from vipl.embed.frames import PIECE_FRAMES, Frames, Piece
 from vipl.embed.network import Network, Precision
 from vipl.models import Encoder
+from vipl.processes.allocator import keep_freed_memory
 
 # Videos for each process, below which the last ones would long be alone.
 _VIDEOS_PER_PROCESS = 2

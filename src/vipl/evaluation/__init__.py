@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vipl.evaluation.control import ControlEvaluator, Goal
     from vipl.evaluation.evaluator import Cell, Evaluator, Grid, Outcome
+    from vipl.evaluation.suites.control import ControlEvaluator, Goal
 
 # Imported at first use: worker processes import this package before they choose their threads.
 _HOMES = {
     "Cell": "vipl.evaluation.evaluator",
-    "ControlEvaluator": "vipl.evaluation.control",
+    "ControlEvaluator": "vipl.evaluation.suites.control",
     "Evaluator": "vipl.evaluation.evaluator",
-    "Goal": "vipl.evaluation.control",
+    "Goal": "vipl.evaluation.suites.control",
     "Grid": "vipl.evaluation.evaluator",
     "Outcome": "vipl.evaluation.evaluator",
 }

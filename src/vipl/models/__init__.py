@@ -1,6 +1,6 @@
 """Encoders: building, saving, loading."""
 
-from vipl.llvm import keep_apart
+from vipl.processes.llvm import keep_apart
 
 keep_apart()  # before torchvision and timm are imported: something may have drawn already
 

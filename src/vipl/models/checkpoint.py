@@ -18,9 +18,9 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor
 
+from vipl.config.paths import expand
 from vipl.errors import UserError
 from vipl.files import write_atomically
-from vipl.finite import check_weights
 from vipl.models import hub, zoo
 from vipl.models.configuration import (
     FORMAT,
@@ -30,10 +30,10 @@ from vipl.models.configuration import (
     read_configuration,
 )
 from vipl.models.encoder import Encoder
+from vipl.models.finite import check_weights
 from vipl.models.header import check_header, read_header
 from vipl.models.network import check_name
 from vipl.models.weights import read_weights, select
-from vipl.paths import expand
 
 CHECKPOINT_KEY = "vipl_encoder"
 """Where a training checkpoint keeps the configuration of its encoder."""

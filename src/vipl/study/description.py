@@ -8,10 +8,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from vipl.config import Config, compose
+from vipl.config.composing import Config, compose
+from vipl.config.explain import explain
+from vipl.config.keys import Keys
 from vipl.errors import UserError
-from vipl.explain import explain
-from vipl.keys import Keys
 from vipl.names import choose, is_plain
 
 

@@ -20,7 +20,7 @@ from typing import IO
 from vipl.console import Console
 from vipl.errors import UserError
 from vipl.files import locked, write_atomically
-from vipl.signals import terminated_by_exit
+from vipl.processes.signals import terminated_by_exit
 from vipl.study.steps import Step, everything_before, find_steps
 
 RECORD_FILE, OUTPUT_FILE = "record.json", "output.txt"
@@ -33,7 +33,7 @@ import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 sys.path.append(sys.argv.pop(2))
 import runpy
-from vipl.signals import end_with
+from vipl.processes.signals import end_with
 end_with(int(sys.argv.pop(1)))
 runpy.run_module("vipl.cli", run_name="__main__", alter_sys=True)
 """

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vipl.data.pictures import IMAGE_SUFFIXES, read_picture
-from vipl.data.video import VideoError, VideoReader
+from vipl.data.decoding.pictures import IMAGE_SUFFIXES, read_picture
+from vipl.data.decoding.video import VideoError, VideoReader
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models.encoder import Encoder

@@ -1,0 +1,1 @@
+"""Configurations: files, keys and paths that users write, composed and explained."""

@@ -1,0 +1,36 @@
+"""The arguments of `vipl configs`.
+
+Imports nothing heavy.
+"""
+
+import argparse
+from typing import TypeAlias
+
+from vipl.config.paths import path_argument
+from vipl.lazy import lazily
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_configs(commands: Commands) -> None:
+    """Add `vipl configs`, `vipl configs show` and `vipl configs copy`."""
+    parser = commands.add_parser(
+        "configs",
+        help="list the configurations that ship, show one, or copy one to change it",
+        description="List the configurations, recipes and studies that ship with the package. "
+        "Commands take them by name: vipl fit --config folder.",
+    )
+    parser.set_defaults(run=lazily("vipl.config.command", "show_all"))
+    actions = parser.add_subparsers(metavar="[list | show | copy]")
+    listed = actions.add_parser("list", help="list them, as without an action")
+    listed.set_defaults(run=lazily("vipl.config.command", "show_all"))
+    shown = actions.add_parser("show", help="print one")
+    shown.add_argument("name", metavar="NAME", help="such as folder, or in full fit/folder")
+    shown.set_defaults(run=lazily("vipl.config.command", "show"))
+    copied = actions.add_parser("copy", help="copy one")
+    copied.add_argument("name", metavar="NAME", help="such as folder, or in full fit/folder")
+    copied.add_argument(
+        "to", nargs="?", type=path_argument, metavar="DEST",
+        help="a folder, or a new file (NAME.yaml)",
+    )  # fmt: skip
+    copied.set_defaults(run=lazily("vipl.config.command", "copy"))

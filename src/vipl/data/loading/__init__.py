@@ -1,0 +1,1 @@
+"""Batches: sampling, augmentation, loading processes, the data module."""

@@ -1,0 +1,1 @@
+"""Manifests: the table of clips, its rules, its files, its splits and recipes."""

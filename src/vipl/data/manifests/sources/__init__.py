@@ -1,0 +1,1 @@
+"""One data set a file: from its own annotations to the rows of a manifest."""

@@ -1,0 +1,5 @@
+"""Ego4D: its metadata, narrations and clips."""
+
+from vipl.data.manifests.sources.ego4d.build import build_ego4d
+
+__all__ = ["build_ego4d"]

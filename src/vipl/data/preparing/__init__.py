@@ -1,0 +1,1 @@
+"""`vipl prepare`: clips in formats made for random access."""

@@ -1,1 +1,0 @@
-"""Evaluations side by side, over the cells that they share: `vipl compare`."""

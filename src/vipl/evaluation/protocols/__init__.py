@@ -1,0 +1,1 @@
+"""What a cell does: planning, learning a policy, learning by acting, correlation, gain."""

@@ -1,0 +1,1 @@
+"""What is read of records afterwards: statistics, the page and its parts, comparison."""

@@ -1,0 +1,1 @@
+"""`vipl compare`: several runs over the cells that they share."""

@@ -1,0 +1,1 @@
+"""Running cells: settings, encoders, workers, launchers, records."""

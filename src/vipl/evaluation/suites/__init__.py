@@ -1,0 +1,1 @@
+"""What a suite builds upon, and the registry of suites."""

@@ -1,0 +1,334 @@
+"""Control suites: an environment for each task and where its goal comes from is all they say."""
+
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipl.control.environment import ControlEnv, Floats
+from vipl.control.meshes import check_grid
+from vipl.control.mppi import Planner
+from vipl.control.online import OnlineTraining
+from vipl.control.opengl import choose_backend
+from vipl.control.planning import oracle_score
+from vipl.control.policies import PolicyTraining
+from vipl.control.trajectories import Trajectory
+from vipl.data.decoding.pictures import read_picture
+from vipl.errors import UserError
+from vipl.evaluation.evaluator import (
+    BUDGET,
+    CORRELATION,
+    GAIN,
+    IMITATION,
+    OFFLINE_RL,
+    ONLINE_RL,
+    RANDOM_GOAL,
+    SPARSE_REWARD,
+    TRUE_REWARD,
+    Cell,
+    Evaluator,
+    Grid,
+    Outcome,
+)
+from vipl.evaluation.protocols import correlation, gain, trajopt
+from vipl.evaluation.protocols.minari_trajectories import load_trajectories
+from vipl.evaluation.protocols.names import PROTOCOLS, UNHEEDED
+from vipl.evaluation.protocols.online_learning import Begin, Rewarded, practise
+from vipl.evaluation.protocols.policy_learning import Dataset, View, learn, make_data, outcome
+from vipl.evaluation.suites.control_cells import control_cells
+from vipl.models.encoder import Encoder
+from vipl.rewards.goal import GoalReward, as_images
+
+_PAPERS_PLANNER = Planner()
+_PAPERS_POLICY = PolicyTraining()
+_EASY_FRAME = 20
+_DEFAULT_DATASET = Dataset()
+_ONLINE = OnlineTraining()
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A verified trajectory that ends where the task is solved.
+
+    Attributes:
+        name: For the records.
+        states: [T, S], the task's start first; the last one is the goal.
+    """
+
+    name: str
+    states: Floats
+
+
+class ControlEvaluator(Evaluator):
+    """A suite of control tasks, with every protocol, control, video and error curve.
+
+    A subclass says how to make a task's environment and where its goal comes from.
+
+    Args:
+        setting: "hard": from the start of the goal's trajectory. "easy": from its frame 20, or
+            half-way to its first success where that comes before. Policies learnt from
+            trajectories begin at the start in both.
+        steps: Length of an episode, instead of the setting's.
+        planner: How trajectory optimisation plans.
+        image_size: Side of the pictures, in pixels.
+        offsamples: Samples a pixel against jagged edges; 0 renders fastest.
+        goal_image: A picture to use instead of the rendered goal; {task} and {camera} in its
+            path are filled in.
+        dataset: What policies are learnt from, and distances are compared on.
+        policy: How they are.
+        online: How policies are learnt by acting.
+        mesh_grid_m: Draw large meshes with their vertices merged in a grid of this width in metres,
+            which is faster; 0.006 suits the kitchen. By default they are drawn as they are.
+
+    Attributes:
+        cameras: Names of the viewpoints.
+        default_steps: Length of an episode, by setting.
+    """
+
+    cameras: ClassVar[Sequence[str]]
+    default_steps: ClassVar[Mapping[str, int]] = {"easy": 50, "hard": 100}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {
+        "success": True,
+        "ever_success": True,
+        "best_success": True,
+    }
+    protocols: ClassVar[Mapping[str, str]] = PROTOCOLS
+    unheeded: ClassVar[Mapping[str, Sequence[str]]] = UNHEEDED
+    protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {
+        CORRELATION: correlation.METRICS,
+        GAIN: gain.METRICS,
+    }
+    graded: ClassVar[Sequence[str]] = (*correlation.METRICS, *gain.METRICS)
+    labels: ClassVar[Mapping[str, str]] = {
+        "success": "solved at the end",
+        "ever_success": "solved at any step",
+        "best_success": "solved at the end, by the best policy on the way",
+        "distance": "embedding distance to the goal",
+        **correlation.LABELS,
+        **gain.LABELS,
+    }
+
+    def __init__(
+        self,
+        *,
+        setting: Literal["easy", "hard"] = "hard",
+        steps: int | None = None,
+        planner: Planner = _PAPERS_PLANNER,
+        image_size: int = 224,
+        offsamples: int = 0,
+        goal_image: str | None = None,
+        dataset: Dataset = _DEFAULT_DATASET,
+        policy: PolicyTraining = _PAPERS_POLICY,
+        online: OnlineTraining = _ONLINE,
+        mesh_grid_m: float | None = None,
+    ) -> None:
+        if steps is not None and steps < 1:
+            raise UserError(f"steps is {steps}, expected 1 or more")
+        if image_size < 16 or image_size % 2:
+            raise UserError(f"image_size is {image_size}, expected an even number, 16 or more")
+        check_grid(mesh_grid_m)
+        self.setting = setting
+        self.steps = steps or self.default_steps[setting]
+        self.planner = planner
+        self.image_size = image_size
+        self.offsamples = offsamples
+        self.goal_image = goal_image
+        self.dataset = dataset
+        self.policy = policy
+        self.online = online
+        self.mesh_grid_m = mesh_grid_m
+        self._current: tuple[str, ControlEnv] | None = None
+
+    @abstractmethod
+    def make_env(self, task: str) -> ControlEnv:
+        """Make the environment of a task; `env_options` are to be handed on to a `MujocoEnv`."""
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """What a `MujocoEnv` is to be made with: image_size, offsamples, threads, and mesh_grid_m.
+
+        The last only where it is set: an environment may know of the others alone.
+        """
+        names = ["image_size", "offsamples", "threads"]
+        if self.mesh_grid_m is not None:
+            names.append("mesh_grid_m")
+        return {name: getattr(self, name) for name in names}
+
+    @abstractmethod
+    def goal(self, task: str, env: ControlEnv) -> Goal:
+        """Return the goal of a task; its environment helps to make states."""
+
+    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+        """Make the suite's own trajectories of a task, as `dataset` asks for.
+
+        Args:
+            task: Its name.
+            env: Of the task.
+            seed: Of all that is random in them; policies are learnt from those of seed 0.
+
+        Raises:
+            UserError: By default: there are none.
+        """
+        raise UserError(
+            "the suite has no trajectories of its own: name a Minari data set by dataset.path"
+        )
+
+    def prepare(self) -> None:
+        """Find out what to render with."""
+        choose_backend()
+
+    def cells(self, grid: Grid, *, oracle: bool) -> list[Cell]:
+        """Return the cells of the encoder under test, then those of its controls."""
+        return control_cells(
+            grid,
+            tasks=self.tasks(),
+            cameras=self.cameras,
+            protocols=self.protocols,
+            samples=self.planner.samples,
+            oracle=oracle,
+        )
+
+    def run_cell(self, cell: Cell, encoder: Encoder | None, rng: np.random.Generator) -> Outcome:
+        """Plan one episode, learn a policy and run some, or measure trajectories or plans."""
+        env = self._env(cell.task)
+        goal = self.goal(cell.task, env)
+        if not env.is_success(goal.states[-1]):
+            raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
+        runs = {
+            OFFLINE_RL: self._learn,
+            IMITATION: self._learn,
+            ONLINE_RL: self._practise,
+            CORRELATION: self._correlate,
+            GAIN: self._gain,
+        }
+        run = runs.get(cell.protocol, self._plan)
+        assert cell.camera is not None
+        return run(cell, View(env, cell.camera, encoder), goal, rng)
+
+    def _plan(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        env = view.env
+        start = goal.states[self._start_frame(env, goal)]
+        reward, shown = self._reward(cell, view, goal)
+        score = trajopt.visual_score(env, view.camera, reward) if reward else oracle_score(env)
+        states = trajopt.run_episode(
+            env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
+        )
+        return trajopt.outcome(view, states, goal.states[-1], reward=reward, shown=shown)
+
+    def _learn(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        picture, shown = None, "the ends of the trajectories"
+        other_goal = cell.variant == RANDOM_GOAL or self.goal_image is not None
+        if view.encoder is not None and other_goal:
+            picture, shown = self._goal_picture(cell, view.env, goal)
+        trajectories = self._trajectories(cell.task, view.env)
+        data = make_data(view, trajectories, goal=picture, rendering=self._rendering(cell.task))
+        weighted = cell.protocol == OFFLINE_RL
+        final, progress = learn(
+            view, data, self.policy, weighted=weighted, steps=self.steps, rng=rng
+        )
+        info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
+        return outcome(view, final, progress, goal=goal.states[-1], info=info)
+
+    def _practise(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        reward, shown = None, goal.name
+        if cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
+            reward, shown = self._reward(cell, view, goal)
+        final, progress = practise(
+            Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
+            self.online,
+            self._starts(view.env, goal),
+            steps=self.steps,
+            rng=rng,
+            checkpoint=self.checkpoint,
+        )
+        return outcome(view, final, progress, goal=goal.states[-1], info={"goal": shown})
+
+    def _correlate(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        picture, shown = None, goal.name
+        if view.encoder is not None:
+            picture, shown = self._goal_picture(cell, view.env, goal)
+        measured = correlation.correlate(
+            view,
+            self._trajectories(cell.task, view.env, seed=cell.seed),
+            goal.states,
+            picture=picture,
+            rendering=self._rendering(cell.task),
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
+
+    def _gain(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
+        reward, shown = self._reward(cell, view, goal)
+        measured = gain.measure(
+            view.env,
+            self._trajectories(cell.task, view.env, seed=cell.seed),
+            trajopt.visual_score(view.env, view.camera, reward) if reward else None,
+            planner=self.planner,
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
+
+    def _reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
+        """Return the encoder's reward, None for the oracle, and the name of its goal."""
+        if view.encoder is None:
+            return None, goal.name
+        picture, shown = self._goal_picture(cell, view.env, goal)
+        return GoalReward(view.encoder, as_images(picture)), shown
+
+    def _trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+        if self.dataset.path is None:
+            return self.make_trajectories(task, env, seed=seed)
+        path = self.dataset.path.format(task=task)
+        number, key = self.dataset.trajectories, self.dataset.image_key
+        return load_trajectories(path, number, env, image_key=key)
+
+    def _rendering(self, task: str) -> str:
+        """Return what pictures of a state depend on, beside the camera."""
+        kind = f"{type(self).__module__}:{type(self).__qualname__}"
+        grid = "" if self.mesh_grid_m is None else f" mesh_grid_m {self.mesh_grid_m}"
+        return f"{kind} v{self.version} {task} {self.image_size} {self.offsamples}{grid}"
+
+    def _env(self, task: str) -> ControlEnv:
+        """Return the task's environment; a process keeps one."""
+        if self._current is None or self._current[0] != task:
+            if self._current is not None:
+                self._current[1].close()
+            self._current = (task, self.make_env(task))
+        return self._current[1]
+
+    def _starts(self, env: ControlEnv, goal: Goal) -> Begin:
+        """Return where policies that act begin."""
+        if self.setting == "hard":
+            return env.start_states
+        near = goal.states[self._start_frame(env, goal)]
+        return lambda number, rng: np.tile(near, (number, 1))
+
+    def _start_frame(self, env: ControlEnv, goal: Goal) -> int:
+        if self.setting == "hard":
+            return 0
+        first_success = int(env.is_success(goal.states).argmax())
+        return min(_EASY_FRAME, first_success // 2)
+
+    def _goal_picture(
+        self, cell: Cell, env: ControlEnv, goal: Goal
+    ) -> tuple[NDArray[np.uint8], str]:
+        """Return what the encoder is shown as the goal, and its name."""
+        assert cell.camera is not None
+        if cell.variant == RANDOM_GOAL:
+            others = sorted(set(self.tasks()) - {cell.task})
+            draw = zlib.crc32(f"{cell.task}/{cell.seed}".encode())
+            goal = self.goal(others[draw % len(others)], env)
+        elif self.goal_image is not None:
+            path = self.goal_image.format(task=cell.task, camera=cell.camera)
+            return read_picture(Path(path))[None], path
+        return env.render(goal.states[-1:], cell.camera), goal.name
+
+    def _planner(self, cell: Cell) -> Planner:
+        if cell.variant.startswith(BUDGET):
+            return replace(self.planner, samples=int(cell.variant.removeprefix(BUDGET)))
+        return self.planner

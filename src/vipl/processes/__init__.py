@@ -1,0 +1,1 @@
+"""The operating system's side: processes, signals, memory, and what processes tell each other."""

@@ -1,1 +1,0 @@
-"""Runs that go on exactly where they were: checkpoints, what they record, and stopping."""

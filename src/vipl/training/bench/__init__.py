@@ -1,0 +1,1 @@
+"""`vipl bench`: timing of the training step and of the data."""
