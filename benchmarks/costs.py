@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.machine import machine
+from vipl.data.encoding.video_writer import write_h264
 from vipl.data.manifests.manifest import Clip, read_manifest, write_manifest
-from vipl.data.preparing.video_writer import write_h264
 
 EGO4D_CLIPS, EGO4D_FRAMES, EGO4D_RATE_HZ = 72_000, 4_300_000, 10
 RELEASED_STEPS, RELEASED_IMAGES, RELEASED_CLIPS = 2_000_000, 128, 32

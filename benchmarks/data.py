@@ -32,13 +32,13 @@ from torch import Tensor
 from benchmarks.machine import machine
 from benchmarks.released_data import extract, released_loader
 from vipl.cli import main as vipl
+from vipl.data.encoding.formats import FORMATS
+from vipl.data.encoding.video_writer import write_h264
 from vipl.data.loading.closing_loader import ClosingLoader
 from vipl.data.loading.datamodule import VideoDataModule
 from vipl.data.loading.samples import Batch
-from vipl.data.manifests.arguments import DEFAULT_FORMAT
 from vipl.data.manifests.manifest import Clip, Manifest, read_manifest, write_manifest
-from vipl.data.preparing.formats import FORMATS
-from vipl.data.preparing.video_writer import write_h264
+from vipl.data.sources.arguments import DEFAULT_FORMAT
 from vipl.training.bench.data import per_second
 
 SHORT_SIDE, QUALITY = 256, 90

@@ -130,7 +130,7 @@ def build(folder: Path, out: Path, *, whole: bool) -> None:
 
     from vipl.cli import main as vipl
     from vipl.data.manifests.manifest import read_sidecar
-    from vipl.data.manifests.sources import ego4d
+    from vipl.data.sources import ego4d
 
     if whole:
 

@@ -34,14 +34,14 @@ from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN, Cell
 from vipl.evaluation.reports.statistics import latest
-from vipl.evaluation.running.encoders import read_encoders
-from vipl.evaluation.running.results import (
+from vipl.evaluation.results import (
     RECORDS_FILE,
     RUN_FILE,
     Record,
     read_records,
     read_states,
 )
+from vipl.evaluation.running.encoders import read_encoders
 from vipl.rewards import GoalReward, as_images
 from vipl_evaluators.frankakitchen.anywhere import Anywhere
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv

@@ -13,7 +13,7 @@ import numpy as np
 
 from vipl.config.composing import compose
 from vipl.evaluation.reports.statistics import latest
-from vipl.evaluation.running.results import RECORDS_FILE, Record, read_records
+from vipl.evaluation.results import RECORDS_FILE, Record, read_records
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 FIT, EVAL = "configs/fit/in_domain.yaml", "configs/eval/in_domain.yaml"

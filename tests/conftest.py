@@ -10,7 +10,7 @@ from tests.gloo import Pool
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
 from vipl.data.checking import command as check_command
-from vipl.data.manifests import command as commands
+from vipl.data.sources import command as commands
 from vipl.errors import UserError
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.data.decoding.processes import child, isolation
 from vipl.data.decoding.video import VideoReader
+from vipl.data.processes import child, isolation
 
 ROOT = Path(__file__).parents[1]
 CHILD = isolation._CHILD.replace(
-    "from vipl.data.decoding.processes.child import serve",
+    "from vipl.data.processes.child import serve",
     f"sys.path.append({str(ROOT)!r})\nfrom tests.decoder_stand_in import serve",
 )
 """What a decoding process runs, to be set in place of `isolation._CHILD`."""

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from vipl.data.checking.presence import with_files
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
 from vipl.data.loading.video_inputs import Video
 from vipl.data.manifests.manifest import Manifest, read_manifest
+from vipl.data.processes.isolation import DecoderProcess
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN, RANDOM, RANDOM_GOAL, Cell, Evaluator, Grid, Outcome
 from vipl.models.encoder import Encoder

@@ -2,10 +2,12 @@
 
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import rich.console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 _JOINERS = "\u200c\u200d"  # which several scripts, and signs, are written with
@@ -63,3 +65,12 @@ class Console(rich.console.Console):
 
 def _visible_lines(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
+@contextmanager
+def progress(description: str, *, total: int | None = None) -> Iterator[Progress]:
+    """Show a progress bar with one task on the standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        bar.add_task(description, total=total)
+        yield bar

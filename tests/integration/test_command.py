@@ -43,7 +43,7 @@ def test_importing_vipl_is_cheap():
         ("import vipl.training.fit", ("mujoco", "gymnasium", "vipl.evaluation", "vipl_evaluators")),
         ("import vipl.rewards.compare_curves", ("mujoco", "gymnasium", "vipl_evaluators")),
         ("import vipl.embed.command", ("pytorch_lightning", "mujoco", "gymnasium")),
-        ("import vipl.data.decoding.processes.isolation", ("torch",)),
+        ("import vipl.data.processes.isolation", ("torch",)),
         (
             "import vipl.evaluation.reports.comparison.command",
             ("torch", "mujoco", "gymnasium", "vipl_evaluators"),

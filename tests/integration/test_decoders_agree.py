@@ -18,8 +18,8 @@ from av.sidedata.sidedata import Type
 from PIL import Image
 
 from tests import media
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError, allowed_backend, has_decord
+from vipl.data.processes.isolation import DecoderProcess
 
 # Where decord fails or gives other frames, and why.
 DECORD_FAILS = {

@@ -20,7 +20,7 @@ from vipl.config.composing import compose
 from vipl.config.keys import Keys
 from vipl.config.shipped import find
 from vipl.config.shipped import resolve as resolve_shipped
-from vipl.data.manifests.recipes import read_recipe
+from vipl.data.sources.recipes import read_recipe
 from vipl.evaluation.running.config import make_parser as make_eval_parser
 from vipl.evaluation.running.config import resolve
 from vipl.evaluation.suites.registry import load_suite

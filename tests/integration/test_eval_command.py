@@ -303,7 +303,7 @@ def test_a_full_disk(place, capsys, monkeypatch):
     def refuse(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("vipl.evaluation.running.results.os.fsync", refuse)
+    monkeypatch.setattr("vipl.evaluation.results.os.fsync", refuse)
     text = refusal(capsys, "--encoder", "oracle", "seeds=0")
     assert "records.jsonl: No space left on device; free some" in text
 

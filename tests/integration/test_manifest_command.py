@@ -9,8 +9,8 @@ import pytest
 from tests import media
 from vipl.cli import main
 from vipl.data.manifests.manifest import read_manifest
-from vipl.data.manifests.sources.folder import build_folder
 from vipl.data.manifests.splits import assign_splits
+from vipl.data.sources.folder import build_folder
 
 
 def build(folder, out, *more):

@@ -15,9 +15,9 @@ from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.checking.picture_faults import picture_faults
 from vipl.data.decoding.pictures import read_picture
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoReader
 from vipl.data.manifests.manifest import read_manifest
+from vipl.data.processes.isolation import DecoderProcess
 from vipl.models import Encoder
 from vipl.models.zoo.golden import golden
 from vipl.rewards import as_images

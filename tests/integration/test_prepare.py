@@ -15,8 +15,8 @@ import pytest
 from tests import media
 from vipl.cli import main
 from vipl.data.decoding.video import VideoReader
+from vipl.data.encoding.formats import FORMATS
 from vipl.data.manifests.manifest import Clip, read_manifest, write_manifest
-from vipl.data.preparing.formats import FORMATS
 
 HEIGHT, WIDTH = 96, 130
 

@@ -7,9 +7,9 @@ import pytest
 from tests import media
 from tests.datasets import UIDS, ego4d_video, narrations, write_clip, write_ego4d
 from vipl.cli import main, make_parser
-from vipl.data.manifests.arguments import SOURCES, settings_of
 from vipl.data.manifests.manifest import read_manifest, read_sidecar
-from vipl.data.manifests.recipes import read_recipe
+from vipl.data.sources.arguments import SOURCES, settings_of
+from vipl.data.sources.recipes import read_recipe
 from vipl.errors import UserError
 
 RECIPES = Path(__file__).parents[2] / "data_manifests"

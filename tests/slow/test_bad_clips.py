@@ -39,7 +39,7 @@ pytestmark = [
 VIPL = """
 import sys
 from tests.decoder_stand_in import CHILD
-from vipl.data.decoding.processes import isolation
+from vipl.data.processes import isolation
 isolation._CHILD = CHILD
 from vipl.cli import main
 sys.exit(main(sys.argv[1:]))

@@ -23,12 +23,12 @@ from vipl.data.decoding.frame_archive import FrameArchive, header
 from vipl.data.decoding.frame_folder import read_picture
 from vipl.data.decoding.probe import VideoInfo
 from vipl.data.manifests.manifest import Clip, read_manifest, to_table, write_manifest
-from vipl.data.manifests.recipes import read_recipe
-from vipl.data.manifests.sources import ssv2
-from vipl.data.manifests.sources.ego4d.build import build_ego4d
-from vipl.data.manifests.sources.epic_kitchens import build_epic_kitchens
-from vipl.data.manifests.sources.frames import build_frames
 from vipl.data.manifests.validation import conform
+from vipl.data.sources import ssv2
+from vipl.data.sources.ego4d.build import build_ego4d
+from vipl.data.sources.epic_kitchens import build_epic_kitchens
+from vipl.data.sources.frames.build import build_frames
+from vipl.data.sources.recipes import read_recipe
 from vipl.embed.output import Output
 from vipl.errors import UserError
 

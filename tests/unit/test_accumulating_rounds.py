@@ -8,7 +8,7 @@ from benchmarks import planning_rounds as rounds
 from benchmarks import trajectory_optimisation as program
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 SCOPE = rounds.Scope(("sdoor_close", "sdoor_open"), "left_cam")
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from tests.media import moving_square
-from vipl.data.loading.augment import (
+from vipl.data.processes.augment import (
     Crop,
     centre_square,
     crop_and_resize,

@@ -4,7 +4,7 @@ import pytest
 
 from vipl.cli import make_parser
 from vipl.config.composing import compose
-from vipl.data.manifests.recipes import read_recipe
+from vipl.data.sources.recipes import read_recipe
 from vipl.errors import UserError
 from vipl.evaluation.running.command import _keys as keys_of_evaluation
 from vipl.study.description import read_study

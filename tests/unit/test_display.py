@@ -13,7 +13,7 @@ from av.bitstream import BitStreamFilterContext
 
 from tests import media
 from vipl.data.decoding.containers import header
-from vipl.data.decoding.display import TURNS, display_of
+from vipl.data.decoding.display.properties import TURNS, display_of
 from vipl.data.decoding.probe import glance, probe
 from vipl.data.decoding.video import Backend, VideoReader, has_decord
 

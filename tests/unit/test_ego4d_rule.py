@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from vipl.data.manifests.sources.ego4d.files import Part
-from vipl.data.manifests.sources.ego4d.rule import Moment, Rule, Span, moments, span
-from vipl.data.manifests.sources.spans import frames_between, stride_for
+from vipl.data.sources.ego4d.files import Part
+from vipl.data.sources.ego4d.rule import Moment, Rule, Span, moments, span
+from vipl.data.sources.spans import frames_between, stride_for
 from vipl.errors import UserError
 
 WHOLE = Part("full_scale/a.mp4", 0.0, 600.0, 30.0, 18000, 1920, 1080)

@@ -9,9 +9,9 @@ from tests.datasets import write_pictures
 from vipl.data.decoding.containers import VideoError
 from vipl.data.decoding.frame_folder import frame_numbers, frame_path, is_frame_folder
 from vipl.data.decoding.probe import probe
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoReader
-from vipl.data.manifests.sources.numbered_pictures import find_pictures
+from vipl.data.processes.isolation import DecoderProcess
+from vipl.data.sources.frames.numbered import find_pictures
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import pytest
 from tests import media
 from tests.decoder_stand_in import CHILD, ROOT
 from vipl.data.decoding.probe import VideoInfo, probe
-from vipl.data.decoding.processes.child import send
-from vipl.data.decoding.processes.isolation import DecoderProcess
-from vipl.data.decoding.processes.pool import call_many, probe_many
 from vipl.data.decoding.video import VideoError, VideoReader
+from vipl.data.processes.child import send
+from vipl.data.processes.isolation import DecoderProcess
+from vipl.data.processes.pool import call_many, probe_many
 from vipl.errors import UserError
 
 
@@ -51,7 +51,7 @@ def test_child_gives_the_same(folder: Path, decoder: DecoderProcess) -> None:
 
 
 def test_child_crops(folder: Path, decoder: DecoderProcess) -> None:
-    from vipl.data.loading.augment import crop_and_resize
+    from vipl.data.processes.augment import crop_and_resize
 
     crop = {"seed": (1, 2, 3), "size": 32, "scale": (0.5, 1.0)}
     got = decoder.sample(folder / "plain.mp4", [0, 9], crop=crop, backend="pyav")
@@ -71,7 +71,7 @@ def test_errors_travel(tmp_path: Path, folder: Path, decoder: DecoderProcess) ->
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vipl.data.decoding.processes.isolation._CHILD", CHILD)
+    monkeypatch.setattr("vipl.data.processes.isolation._CHILD", CHILD)
 
 
 def test_a_hang_is_cut_off(folder: Path, stand_in: None) -> None:
@@ -126,7 +126,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 os.kill(decoder.pid, number)
                 os.kill(decoder.pid, signal.SIGCONT)
 
-        monkeypatch.setattr("vipl.data.decoding.processes.isolation.send", send_and_crash)
+        monkeypatch.setattr("vipl.data.processes.isolation.send", send_and_crash)
 
     return arrange
 
@@ -177,7 +177,7 @@ def test_pickled_and_forked_decoders_start_their_own_child(folder: Path) -> None
 def test_child_imports_no_torch_and_is_replaced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vipl.data.decoding.processes.isolation._CALLS_PER_CHILD", 2)
+    monkeypatch.setattr("vipl.data.processes.isolation._CALLS_PER_CHILD", 2)
     with DecoderProcess() as decoder:
         pids = set()
         for _ in range(4):
@@ -191,7 +191,7 @@ def test_child_imports_no_torch_and_is_replaced(
 PARENT = """
 import sys, time
 from tests.decoder_stand_in import CHILD
-from vipl.data.decoding.processes import isolation
+from vipl.data.processes import isolation
 isolation._CHILD = CHILD
 decoder = isolation.DecoderProcess(timeout_s=1)
 decoder.probe(sys.argv[1])

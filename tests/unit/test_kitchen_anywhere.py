@@ -9,7 +9,7 @@ import pytest
 from vipl.cli import main
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
-from vipl.evaluation.running.results import Record, write_states
+from vipl.evaluation.results import Record, write_states
 from vipl_evaluators.frankakitchen import anywhere_clips
 from vipl_evaluators.frankakitchen.anywhere import BEGINNINGS, Anywhere, Shares
 from vipl_evaluators.frankakitchen.anywhere_clips import Job, make_clip, read_visited

@@ -9,8 +9,8 @@ from tests import media
 from vipl.data.decoding.presentation import rhythm, rhythm_of, shown_at, spans_of
 from vipl.data.decoding.probe import glance, probe
 from vipl.data.decoding.video import VideoError, VideoReader
-from vipl.data.manifests.sources.spans import frames_between, parts_by_time
-from vipl.data.preparing.formats import FORMATS
+from vipl.data.encoding.formats import FORMATS
+from vipl.data.sources.spans import frames_between, parts_by_time
 
 # Thirty frames at 30 Hz, then twelve at 5 Hz, in thirtieths.
 TIMES = [*range(30), *range(30, 102, 6)]

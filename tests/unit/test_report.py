@@ -15,7 +15,7 @@ import pytest
 from vipl.errors import UserError
 from vipl.evaluation.reports.data import NOTHING, number, percent
 from vipl.evaluation.reports.report import duration, write_report
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 TASKS = {
     "ldoor_open": "open the left hinged cabinet",

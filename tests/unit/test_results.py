@@ -7,7 +7,7 @@ import pytest
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
-from vipl.evaluation.running.results import (
+from vipl.evaluation.results import (
     Record,
     RecordsFile,
     claim_run_file,

@@ -9,10 +9,10 @@ from PIL import Image
 from tests import media
 from vipl.cli import main
 from vipl.data.decoding.video import VideoReader
-from vipl.data.loading.augment import crop_and_resize
 from vipl.data.loading.samples import MAX_ATTEMPTS, ClipReader, TrainingSamples
 from vipl.data.loading.sampling import draw_clip
 from vipl.data.manifests.manifest import read_manifest
+from vipl.data.processes.augment import crop_and_resize
 
 
 @pytest.fixture(scope="module", params=["source", "jpeg", "h264"])

@@ -13,7 +13,7 @@ from vipl.evaluation.reports.statistics import (
     latest,
     summarise,
 )
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 
 def record(task="door", camera="left", seed=0, variant="main", error=None, **metrics):

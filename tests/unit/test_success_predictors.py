@@ -8,7 +8,7 @@ import pytest
 from benchmarks.success_predictors import area, main
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.running.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, RUN_FILE, Record
+from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, RUN_FILE, Record
 
 # success, bumps, correlation with order, with the true error, sensitivity; of each training
 TRAININGS = {

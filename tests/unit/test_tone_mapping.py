@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import media
-from vipl.data.decoding.tone_mapping import tone_mapped
+from vipl.data.decoding.display.tone_mapping import tone_mapped
 from vipl.data.decoding.video import VideoReader
 
 GREYS = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0]

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from vipl.data.preparing.video_writer import write_h264
+from vipl.data.encoding.video_writer import write_h264
 
 
 def frames(count, height, width):
@@ -62,7 +62,7 @@ WRITE = """
 import io
 import sys
 import numpy as np
-from vipl.data.preparing.video_writer import write_h264
+from vipl.data.encoding.video_writer import write_h264
 noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3)).repeat(4, 0).repeat(4, 1)
 frames = (noise[3 * i : 200 + 3 * i, i : 200 + i].astype(np.uint8) for i in range(30))
 stream = io.BytesIO()

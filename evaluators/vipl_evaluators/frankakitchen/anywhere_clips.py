@@ -13,7 +13,7 @@ import numpy as np
 from vipl.control.environment import Floats
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.running.results import RECORDS_FILE, read_records, read_states
+from vipl.evaluation.results import RECORDS_FILE, read_records, read_states
 from vipl_evaluators.frankakitchen.anywhere import SHARES, Anywhere, Shares
 from vipl_evaluators.frankakitchen.demonstrations import write_arrays
 from vipl_evaluators.frankakitchen.environment import KitchenEnv

@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import gymnasium
 import numpy as np
 
-from vipl.console import Console
-from vipl.data.manifests.command import progress
+from vipl.console import Console, progress
 from vipl.errors import UserError
 from vipl.names import choose
 from vipl_evaluators.frankakitchen.demonstrations import Demonstration, select

@@ -10,7 +10,7 @@ from multiprocessing import active_children, connection, get_context, parent_pro
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from vipl.data.manifests.command import progress
+from vipl.console import progress
 from vipl.errors import UserError
 from vipl.processes.children import how_it_ended, stop_if_imported
 

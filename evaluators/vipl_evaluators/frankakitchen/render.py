@@ -11,8 +11,8 @@ import numpy as np
 from vipl.console import Console
 from vipl.control.meshes import check_grid
 from vipl.control.opengl import choose_backend
+from vipl.data.encoding.video_writer import write_h264
 from vipl.data.manifests.manifest import Clip, write_manifest
-from vipl.data.preparing.video_writer import write_h264
 from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.names import choose

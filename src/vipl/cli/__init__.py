@@ -10,12 +10,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TypeAlias
 
 from vipl._version import __version__
+from vipl.cli.bench import add_bench
 from vipl.cli.encoders import add_encoder_commands
+from vipl.cli.evaluate import add_compare, add_eval
+from vipl.cli.fit import add_fit
+from vipl.cli.study import add_study
 from vipl.config.arguments import add_configs
-from vipl.config.paths import path_argument, text_argument
-from vipl.data.manifests.arguments import add_manifest, add_prepare
+from vipl.data.sources.arguments import add_manifest, add_prepare
 from vipl.errors import UserError
-from vipl.lazy import lazily, let_threads_sleep
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -96,196 +98,6 @@ def add_plugin(commands: Commands, plugin: EntryPoint) -> None:
         broken.set_defaults(run=_raise(reason), overrides=[])
         return
     add(commands)
-
-
-class _FitHelp(argparse.Action):
-    """Shows the options and every configuration key with its docstring."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
-        from vipl.training.fit import FitCLI
-
-        parser.print_help()
-        print("\nConfiguration keys, in a YAML file or as KEY=VALUE without the dashes:\n")
-        keys = FitCLI({"data": {"manifest": "…"}}).parser
-        keys.usage = argparse.SUPPRESS
-        keys.print_help()
-        _print_objectives()
-        parser.exit()
-
-
-def _print_objectives() -> None:
-    """Show the keys of each objective, which depend on the one that is chosen."""
-    from jsonargparse import ArgumentParser
-
-    from vipl.objectives import LSTD, TCN, VIP
-
-    for objective in (VIP, TCN, LSTD):
-        keys = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
-        keys.add_class_arguments(objective, "model.objective.init_args")
-        print(f"\nmodel.objective.class_path={objective.__name__}\n")
-        keys.print_help()
-
-
-def add_fit(commands: Commands) -> None:
-    """Add `vipl fit`."""
-    parser = commands.add_parser(
-        "fit",
-        add_help=False,
-        help="pre-train an encoder on the clips of a manifest",
-        usage="vipl fit --config FILE [--config FILE …] [key=value …]",
-        description="Pre-train an encoder on the clips of a manifest.",
-    )
-    parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
-    parser.add_argument(
-        "--print-config", action="store_true", help="print the resolved configuration and stop"
-    )
-    parser.add_argument(
-        "--help", "-h", action=_FitHelp, nargs=0, help="show this and every key, and stop"
-    )
-    parser.set_defaults(run=run_fit, overrides=[])
-
-
-def run_fit(args: argparse.Namespace) -> None:
-    """Compose the configuration, train, and say where the result is."""
-    if not args.config:
-        raise UserError(
-            "which run? name one: vipl fit --config folder (`vipl configs` lists those that ship)"
-        )
-    let_threads_sleep()
-
-    from vipl.training.fit import FitCLI, fit
-    from vipl.training.fit_config import composing
-
-    config = composing(args.config, args.overrides)
-    if args.print_config:
-        print(FitCLI(config).as_yaml(), end="")
-        return
-    from vipl.console import say
-
-    run_dir = fit(config)
-    say(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
-
-
-def add_bench(commands: Commands) -> None:
-    """Add `vipl bench step` and `vipl bench data`."""
-    parser = commands.add_parser("bench", help="measure what bounds a run of your configuration")
-    actions = parser.add_subparsers(metavar="WHAT", required=True)
-    for what, text in (
-        ("step", "the training step: images/s, its parts, memory"),
-        ("data", "the data: clips/s with all workers, decoding, resampling"),
-    ):
-        action = actions.add_parser(
-            what,
-            help=text,
-            usage=f"vipl bench {what} --config FILE [--config FILE …] [key=value …]",
-            description=f"Measure {text}; and say which of step and data starves the other.",
-        )
-        action.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
-        action.add_argument("--steps", type=int, default=10, help="that are timed (10)")
-        action.add_argument("--warmup", type=int, default=3, help="steps before (3)")
-        action.add_argument("--seconds", type=float, default=5.0, help="of loading data (5)")
-        action.set_defaults(run=run_bench, what=what, overrides=[])
-
-
-def run_bench(args: argparse.Namespace) -> None:
-    """Measure the step or the data."""
-    let_threads_sleep()
-    lazily("vipl.training.bench.command", f"run_{args.what}")(args)
-
-
-def add_eval(commands: Commands) -> None:
-    """Add `vipl eval`."""
-    parser = commands.add_parser(
-        "eval",
-        add_help=False,
-        help="evaluate an encoder's distance as a reward, on the tasks of a suite",
-        usage="vipl eval --suite SUITE --encoder ENCODER [--config FILE …] [key=value …]",
-        description="Evaluate an encoder on a suite of tasks, beside the true state and others.",
-    )
-    parser.add_argument("--suite", metavar="S", help="an installed suite, or module:Class")
-    parser.add_argument(
-        "--encoder",
-        type=text_argument,
-        metavar="E",
-        help="a folder, a checkpoint, timm:NAME, oracle, random[:NAME]",
-    )
-    parser.add_argument("--protocol", metavar="P", help="how the encoder is used")
-    parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (one a core); 0: this one"
-    )
-    parser.add_argument("--launcher", choices=("local", "ray"), help="where cells run (local)")
-    parser.add_argument("--device", metavar="D", help="where encoders run (cpu)")
-    parser.add_argument(
-        "--out", type=text_argument, metavar="DIR", help="folder of all results (results)"
-    )
-    parser.add_argument("--run-id", metavar="ID", help="folder of this run (made of its settings)")
-    parser.add_argument("--list", action="store_true", help="show suites, protocols and tasks")
-    parser.add_argument(
-        "--print-config", action="store_true", help="print the resolved configuration and stop"
-    )
-    parser.add_argument(
-        "--help", "-h", action="store_true", help="show this and every key, and stop"
-    )
-    parser.set_defaults(
-        run=lazily("vipl.evaluation.running.command", "run"), parser=parser, overrides=[]
-    )
-
-
-def add_compare(commands: Commands) -> None:
-    """Add `vipl compare`."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare the encoders of several evaluations, over the cells that all of them have",
-        description="Compare evaluations of one suite, over the cells that all of them have. The "
-        "first is what the others are measured against.",
-    )
-    parser.add_argument(
-        "runs", nargs="+", type=text_argument, metavar="RUN",
-        help="a folder that `vipl eval` wrote, or its records.jsonl; [LABEL=]RUN",
-    )  # fmt: skip
-    parser.add_argument("--metric", metavar="M", help="one of the suite's (its first)")
-    parser.add_argument(
-        "--out",
-        type=path_argument,
-        metavar="DIR",
-        help="write compare.csv and compare.html there too",
-    )
-    parser.set_defaults(run=lazily("vipl.evaluation.reports.comparison.command", "run"))
-
-
-def add_study(commands: Commands) -> None:
-    """Add `vipl study run`, `vipl study status` and `vipl study page`."""
-    parser = commands.add_parser(
-        "study", help="train and evaluate several encoders alike, and write a page of the outcome"
-    )
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    for name, text in (
-        ("run", "run what is left of a study, and write its page"),
-        ("status", "show which steps of a study are done"),
-        ("page", "write the page of what has been run so far"),
-    ):
-        action = actions.add_parser(
-            name,
-            help=text,
-            usage=f"vipl study {name} FILE [key=value …]",
-            description=f"{text[0].upper()}{text[1:]}.",
-        )
-        action.add_argument("file", metavar="FILE", help="of the study, YAML, or one that ships")
-        if name == "run":
-            action.add_argument(
-                "--only", action="append", metavar="STEP",
-                help="these steps, such as evaluate/curves or 'train/vip/*', and what they need",
-            )  # fmt: skip
-            action.add_argument(
-                "--again", action="append", metavar="STEP",
-                help="remove what these steps, and those that follow from them, have made",
-            )  # fmt: skip
-            action.add_argument(
-                "--jobs", type=int, default=1, metavar="N", help="steps that run at a time (1)"
-            )
-            action.add_argument("--dry-run", action="store_true", help="print the commands only")
-        action.set_defaults(run=lazily("vipl.study.command", name), overrides=[])
 
 
 def _raise(reason: str) -> Callable[[argparse.Namespace], None]:

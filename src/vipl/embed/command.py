@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from rich.progress import Progress
 
-from vipl.console import Console
+from vipl.console import Console, progress
 from vipl.data.checking.bad_clips import BadClip, write_bad_clips
 from vipl.data.loading.closing_loader import default_workers
 from vipl.data.loading.video_inputs import Video, find
-from vipl.data.manifests.command import progress
 from vipl.data.manifests.manifest import MANIFEST_SUFFIXES
 from vipl.embed.frames import Choice, Frames
 from vipl.embed.network import cost_of_precision

@@ -20,9 +20,9 @@ from torch.utils.data import IterableDataset
 from vipl.data.checking.bad_clips import BadClip
 from vipl.data.decoding.presentation import shown_at
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
 from vipl.data.loading.video_inputs import OpenVideo, Video
+from vipl.data.processes.isolation import DecoderProcess
 
 PIECE_FRAMES = 16
 """Frames of a piece, at most."""

@@ -259,9 +259,7 @@ def _check_colours(mean: Sequence[float], std: Sequence[float]) -> None:
 def _check_images(images: object) -> None:
     if not isinstance(images, Tensor):
         kind = type(images).__name__
-        raise TypeError(
-            f"images are a {kind}, expected a tensor: vipl.rewards.goal.as_images(pictures)"
-        )
+        raise TypeError(f"images are a {kind}, expected a tensor: vipl.rewards.as_images(pictures)")
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
         return
     remedy = ""

@@ -16,9 +16,9 @@ from rich.table import Table
 from torch import Tensor
 
 from vipl.console import Console
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
 from vipl.data.loading.video_inputs import OpenVideo, find
+from vipl.data.processes.isolation import DecoderProcess
 from vipl.errors import UserError
 from vipl.files import write_csv
 from vipl.models import Encoder, load_encoder

@@ -5,10 +5,12 @@ An encoder whose distance is a useful reward gives a curve that falls steadily.
 Shapes: T frames, D embedding size.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -16,12 +18,31 @@ from numpy.typing import NDArray
 
 from vipl.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Distances = NDArray[np.floating]
 
 SAME = "the embeddings do not differ"
 """Why a curve has no figures."""
 
 _ROUNDING = 1e-6  # of the largest: what differs by less differs by rounding
+
+
+class Curve(NamedTuple):
+    """The distance curve of one held-out clip.
+
+    Attributes:
+        clip_id: Of the clip.
+        times: [T], frame numbers in the clip.
+        distances: [T], to the last frame.
+        frames: uint8 [T, 3, S, S].
+    """
+
+    clip_id: str
+    times: NDArray[np.int64]
+    distances: NDArray[np.floating]
+    frames: Tensor
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vipl.console import say
+from vipl.console import progress, say
 from vipl.data.decoding.pictures import read_picture
 from vipl.data.decoding.video import VideoError
-from vipl.data.manifests.command import progress
 from vipl.errors import UserError
 from vipl.files import locked
 from vipl.models.checkpoint import load_encoder

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,17 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipl.files import write_atomically
-from vipl.rewards.curves import Distances, curve_metrics
-
-if TYPE_CHECKING:
-    from vipl.training.module import Curve
+from vipl.rewards.curves import Curve, Distances, curve_metrics
 
 STRIP_FRAMES = 6
 _INK = "#262626"
 _COLOURS = ("#9a9a9a", "#0b6bcb", "#d9480f", "#2b8a3e", "#862e9c", "#a8071a")
 
 
-def plot_held_out(curves: Sequence["Curve"], out: Path) -> None:
+def plot_held_out(curves: Sequence[Curve], out: Path) -> None:
     """Draw one row a held-out clip: its frames, and the curve below them.
 
     Args:

@@ -15,7 +15,7 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.reports.data import Measure, Results, read_results
 from vipl.evaluation.reports.statistics import Interval, metric_of
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 from vipl.names import choose
 from vipl.study.description import EvaluationEntry, Study
 from vipl.study.statistics import Table, difference, mean, paired

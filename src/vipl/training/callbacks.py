@@ -20,7 +20,8 @@ from vipl.errors import UserError
 from vipl.models.checkpoint import save_encoder
 from vipl.models.collapse import CollapseSettings
 from vipl.models.encoder import Encoder
-from vipl.training.module import Curve, VIPModule
+from vipl.rewards.curves import Curve
+from vipl.training.module import VIPModule
 from vipl.training.watch import GradientNorm, StopNotFinite, WatchCollapse
 
 _log = logging.getLogger(__name__)

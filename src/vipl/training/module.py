@@ -26,7 +26,7 @@ from vipl.models.encoder import Encoder
 from vipl.models.finite import REMEDY, all_finite, check_checkpoint
 from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.processes.ranks import Ranks
-from vipl.rewards.curves import curve_metrics, distances_to_last, mean_of_known
+from vipl.rewards.curves import Curve, curve_metrics, distances_to_last, mean_of_known
 from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
 from vipl.training.parallel import check_accumulation
 
@@ -38,22 +38,6 @@ _VIP = VIP()
 
 _ORDER = ("model.optimizer.class_path", "model.parameter_groups")
 _RATES = ("model.optimizer", "model.lr_scheduler", "model.parameter_groups")
-
-
-class Curve(NamedTuple):
-    """The distance curve of one held-out clip.
-
-    Attributes:
-        clip_id: Of the clip.
-        times: [T], frame numbers in the clip.
-        distances: [T], to the last frame.
-        frames: uint8 [T, 3, S, S].
-    """
-
-    clip_id: str
-    times: NDArray[np.int64]
-    distances: NDArray[np.floating]
-    frames: Tensor
 
 
 class HeldOutResult(NamedTuple):

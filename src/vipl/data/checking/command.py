@@ -8,17 +8,17 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vipl.console import Console
+from vipl.console import Console, progress
 from vipl.data.checking.comparing import differences
 from vipl.data.checking.leaks import find_leaks
 from vipl.data.checking.picture_faults import picture_faults
 from vipl.data.checking.presence import missing_files, with_files
+from vipl.data.checking.tables import REMARKED, show_table
 from vipl.data.decoding.frame_folder import frame_numbers, frame_path, is_frame_folder
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.pool import probe_many
 from vipl.data.decoding.video import VideoError
-from vipl.data.manifests.command import REMARKED, progress, show_table
 from vipl.data.manifests.manifest import Clip, Manifest, read_manifest, sidecar_path
+from vipl.data.processes.pool import probe_many
 from vipl.errors import UserError
 
 Problems = list[tuple[str, str]]

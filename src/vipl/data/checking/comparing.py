@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 from vipl.data.checking.presence import missing_files
 from vipl.data.decoding.frame_folder import is_frame_folder
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.pool import probe_many
 from vipl.data.decoding.video import VideoError
 from vipl.data.manifests.manifest import Clip, Manifest
+from vipl.data.processes.pool import probe_many
 from vipl.errors import UserError
 
 _A_FEW = 5

@@ -22,7 +22,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vipl.data.decoding.display import (
+from vipl.data.decoding.display.properties import (
     AS_STORED,
     UPRIGHT,
     Display,

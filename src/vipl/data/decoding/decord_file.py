@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vipl.data.decoding import containers
 from vipl.data.decoding.containers import Header, VideoError
-from vipl.data.decoding.display import UPRIGHT
+from vipl.data.decoding.display.properties import UPRIGHT
 from vipl.data.decoding.pictures import scaled
 
 # By how FFmpeg's names of them begin.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vipl.data.decoding import containers
 from vipl.data.decoding.containers import VideoError
-from vipl.data.decoding.conversion import Converter
+from vipl.data.decoding.display.conversion import Converter
 from vipl.data.decoding.frames import decode, decoder_of, packets
 
 # Packets that are cheaper to decode than a seek, which restarts the decoder.

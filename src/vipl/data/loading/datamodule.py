@@ -21,9 +21,10 @@ from vipl.data.loading.samples import (
     collate,
     single,
 )
-from vipl.data.loading.sampling import MIN_FRAMES, Tuples
+from vipl.data.loading.sampling import Tuples
 from vipl.data.loading.shared_memory import check_room, held_bytes
 from vipl.data.manifests.manifest import read_manifest
+from vipl.data.manifests.validation import MIN_FRAMES
 from vipl.errors import UserError
 
 _PREFETCHED_BATCHES = 2

@@ -17,12 +17,12 @@ from torch.utils.data import Dataset
 
 from vipl.data.checking.bad_clips import BadClip, HungClips
 from vipl.data.decoding.frame_archive import FrameArchive, is_archive
-from vipl.data.decoding.processes.isolation import DecoderProcess, VideoTimeoutError
 from vipl.data.decoding.video import Backend, VideoError, allowed_backend
 from vipl.data.loading import sampling
-from vipl.data.loading.augment import crop_and_resize
 from vipl.data.loading.sampling import Tuples
 from vipl.data.manifests.manifest import Clip, Manifest
+from vipl.data.processes.augment import crop_and_resize
+from vipl.data.processes.isolation import DecoderProcess, VideoTimeoutError
 
 MAX_ATTEMPTS = 10
 """How often a sample is redrawn when its clip cannot be read."""

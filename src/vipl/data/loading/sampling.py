@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Tuples = Literal["paper", "dense"]
+from vipl.data.manifests.validation import MIN_FRAMES
 
-MIN_FRAMES = 3
-"""A clip needs three frames: a start, a step, and a goal."""
+Tuples = Literal["paper", "dense"]
 
 # One number a purpose keeps the streams of one (seed, n) independent of each other.
 _EPOCH, _REDRAW, _FRAMES, _CROP, _PERMUTATIONS, _NOISE = range(6)

@@ -16,11 +16,11 @@ from vipl.data.decoding.frame_folder import frame_path, is_frame_folder
 from vipl.data.decoding.pictures import IMAGE_SUFFIXES, picture_size, read_picture
 from vipl.data.decoding.presentation import spans_of
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import Backend, VideoError, allowed_backend
 from vipl.data.manifests.manifest import MANIFEST_SUFFIXES, Clip, read_manifest
-from vipl.data.manifests.sources.folder import find_videos
 from vipl.data.manifests.walk import shown
+from vipl.data.processes.isolation import DecoderProcess
+from vipl.data.sources.folder import find_videos
 from vipl.errors import UserError
 
 

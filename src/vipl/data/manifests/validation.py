@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vipl.data.loading.sampling import MIN_FRAMES
 from vipl.data.manifests.walk import can_be_named
 from vipl.errors import UserError
+
+MIN_FRAMES = 3
+"""A clip needs three frames: a start, a step, and a goal."""
 
 SCHEMA = pa.schema(
     [

@@ -6,14 +6,13 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from vipl.console import Console
+from vipl.console import Console, progress
 from vipl.data.checking.bad_clips import BadClip
 from vipl.data.checking.presence import with_files
-from vipl.data.decoding.processes.isolation import DecoderProcess
-from vipl.data.decoding.processes.pool import call_many
-from vipl.data.manifests.command import progress
 from vipl.data.manifests.manifest import Manifest, read_manifest
 from vipl.data.preparing.prepare import Job, Preparation, Result, Shard, prepare_job
+from vipl.data.processes.isolation import DecoderProcess
+from vipl.data.processes.pool import call_many
 from vipl.errors import UserError
 from vipl.files import LOCK_NAME, locked
 
@@ -99,7 +98,7 @@ def _here(
 def _in_ray(
     jobs: Sequence[Job], *, workers: int | None, timeout_s: float
 ) -> Generator[tuple[int, Result], None, None]:
-    from vipl import ray_cluster
+    from vipl.processes import ray_cluster
 
     ray, started = ray_cluster.connect(workers)
     try:

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from vipl.data.checking.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.decoding.pictures import scaled
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
+from vipl.data.encoding.formats import FORMATS
 from vipl.data.manifests.manifest import Clip, Manifest, read_sidecar, write_manifest
 from vipl.data.manifests.text_files import read_json
-from vipl.data.preparing.formats import FORMATS
+from vipl.data.processes.isolation import DecoderProcess
 from vipl.errors import UserError
 from vipl.files import write_atomically
 

@@ -14,7 +14,7 @@ from vipl.evaluation.reports.samples import Compared
 from vipl.evaluation.reports.statistics import camera_key
 from vipl.evaluation.reports.success import comparison
 from vipl.evaluation.reports.traces import SOLVED, UNSOLVED, TaskGroup
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from vipl.evaluation.reports.statistics import (
     metric_of,
     summarise,
 )
-from vipl.evaluation.running.results import (
+from vipl.evaluation.results import (
     FORMAT,
     FORMAT_VERSION,
     RECORDS_FILE,

@@ -21,7 +21,7 @@ from vipl.evaluation.reports.plots import (
     value_axis,
 )
 from vipl.evaluation.reports.statistics import Values
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 PROGRESS = "progress"
 

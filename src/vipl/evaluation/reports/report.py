@@ -12,7 +12,7 @@ from vipl.evaluation.reports.data import Measure, Results, capital, join, plural
 from vipl.evaluation.reports.pages import render_page, write_page
 from vipl.evaluation.reports.samples import samples
 from vipl.evaluation.reports.videos import videos
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 from vipl.files import write_atomically
 
 SUMMARY_FILE = "summary.json"

@@ -27,7 +27,7 @@ from vipl.evaluation.reports.plots import (
 from vipl.evaluation.reports.statistics import Values, metric_of
 from vipl.evaluation.reports.success import Rows, comparison
 from vipl.evaluation.reports.traces import DISTANCE, TaskGroup, episode_groups
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 _VARIANTS = (MAIN, RANDOM, RANDOM_GOAL)
 _EACH = 4  # of the best and of the worst

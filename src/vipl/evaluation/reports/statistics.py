@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 Run: TypeAlias = Mapping[str, Any]
 Values: TypeAlias = NDArray[np.float64]

@@ -20,7 +20,7 @@ from vipl.evaluation.reports.plots import (
     value_axis,
 )
 from vipl.evaluation.reports.statistics import mean_over_tasks, metric_of, place_of
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 
 @dataclass(frozen=True)

@@ -9,79 +9,20 @@ import contextlib
 import os
 import pickle
 import threading
-from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing import connection, parent_process
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from vipl.evaluation.running.pool import Pool
 from vipl.processes.children import how_it_ended, start_fresh
 
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell
     from vipl.evaluation.running.worker import Failed, Finished, Work
 
-_ATTEMPTS = 2
 _ENDING_S = 1.0  # between the end of a process's pipe and its own
 # Libraries that start a thread a core in every process, each of which has one core.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class Pool(ABC):
-    """Workers that run cells.
-
-    Attributes:
-        slots: Cells that may be under way at once.
-    """
-
-    slots: int
-
-    @abstractmethod
-    def submit(self, cell: Cell) -> None:
-        """Begin a cell; fewer than `slots` are under way."""
-
-    @abstractmethod
-    def collect(self) -> tuple[Cell, Finished | Failed]:
-        """Wait for a cell that is under way, and return it with what it gave."""
-
-    def close(self) -> None:  # noqa: B027
-        """Stop the workers, whatever they do."""
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def launch(pool: Pool, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Finished | Failed]]:
-    """Run cells in their order, and yield them as they finish.
-
-    One that raised or lost its process is tried once more. One whose error the user can mend is
-    not.
-    """
-    waiting = deque(cells)
-    attempts: Counter[Cell] = Counter()
-    under_way = 0
-    while waiting or under_way:
-        while waiting and under_way < pool.slots:
-            cell = waiting.popleft()
-            attempts[cell] += 1
-            pool.submit(cell)
-            under_way += 1
-        cell, result = pool.collect()
-        under_way -= 1
-        if _is_worth_retrying(result) and attempts[cell] < _ATTEMPTS:
-            waiting.append(cell)
-        else:
-            yield cell, result
 
 
 def make_pool(launcher: str, work: Work, *, workers: int | None, cells: int) -> Pool:
@@ -243,9 +184,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # those that this process may use
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _is_worth_retrying(result: Finished | Failed) -> bool:
-    from vipl.evaluation.running.worker import Failed
-
-    return isinstance(result, Failed) and not result.mendable

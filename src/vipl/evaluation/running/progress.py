@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from vipl.evaluation.evaluator import Cell
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 from vipl.rewards.curves import SAME, is_constant
 
 # Cells take minutes; rich forgets what is older than this, and would never tell how long it takes.

@@ -14,9 +14,9 @@ import torch
 
 import vipl
 from vipl.evaluation.evaluator import Cell, Evaluator
+from vipl.evaluation.results import FORMAT, FORMAT_VERSION
 from vipl.evaluation.running.config import Settings
 from vipl.evaluation.running.encoders import Encoders
-from vipl.evaluation.running.results import FORMAT, FORMAT_VERSION
 
 _PACKAGES = (
     "vipl", "torch", "torchvision", "timm", "numpy", "mujoco", "gymnasium-robotics", "metaworld",

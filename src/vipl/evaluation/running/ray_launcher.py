@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from vipl import ray_cluster
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell
-from vipl.evaluation.running.launchers import Pool
+from vipl.evaluation.running.pool import Pool
 from vipl.evaluation.running.worker import Failed, Finished, Work, Worker
+from vipl.processes import ray_cluster
 
 _workers: dict[str, Worker] = {}
 

@@ -11,12 +11,7 @@ from vipl.config.composing import Config
 from vipl.console import Console, say
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import CONTROLS, ORACLE, RANDOM, Cell, Evaluator, Grid
-from vipl.evaluation.running.config import Settings, build_evaluator, resolve
-from vipl.evaluation.running.encoders import Encoders, check_device, read_encoders, role_of
-from vipl.evaluation.running.launchers import launch, make_pool
-from vipl.evaluation.running.progress import Board
-from vipl.evaluation.running.provenance import describe_run, installed_version
-from vipl.evaluation.running.results import (
+from vipl.evaluation.results import (
     RECORDS_FILE,
     RUN_FILE,
     Record,
@@ -31,6 +26,12 @@ from vipl.evaluation.running.results import (
     video_path,
     write_states,
 )
+from vipl.evaluation.running.config import Settings, build_evaluator, resolve
+from vipl.evaluation.running.encoders import Encoders, check_device, read_encoders, role_of
+from vipl.evaluation.running.launchers import make_pool
+from vipl.evaluation.running.pool import launch
+from vipl.evaluation.running.progress import Board
+from vipl.evaluation.running.provenance import describe_run, installed_version
 from vipl.evaluation.running.worker import Failed, Finished, Work
 from vipl.files import locked, missing_folders, undone, write_atomically
 from vipl.names import choose

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vipl.data.preparing.video_writer import write_h264
+from vipl.data.encoding.video_writer import write_h264
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import RANDOM, Cell, Evaluator, Outcome
 from vipl.evaluation.running.config import build_evaluator

@@ -11,7 +11,7 @@ from vipl.evaluation.reports.comparison.runs import LabelledRun, Place
 from vipl.evaluation.reports.comparison.statistics import mean
 from vipl.evaluation.reports.data import Measure, plural
 from vipl.evaluation.reports.statistics import Interval, metric_of, place_of
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 _MAX_GROUPS = 3  # of runs that differ in a control
 

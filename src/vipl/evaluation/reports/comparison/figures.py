@@ -27,7 +27,7 @@ from vipl.evaluation.reports.comparison.statistics import (
 )
 from vipl.evaluation.reports.data import Measure, plural
 from vipl.evaluation.reports.statistics import Interval, Values, metric_of
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 LEVEL = 0.05
 MIN_CELLS = 6

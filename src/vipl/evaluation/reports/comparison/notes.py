@@ -9,7 +9,7 @@ from vipl.evaluation.reports.comparison.runs import (
     unknown_settings,
 )
 from vipl.evaluation.reports.data import Measure, plural
-from vipl.evaluation.running.results import Record
+from vipl.evaluation.results import Record
 
 
 def few(names: Sequence[str]) -> str:

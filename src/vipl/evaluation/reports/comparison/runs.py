@@ -13,7 +13,7 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.reports.data import NOTHING, Measure, Results, plural, read_results
 from vipl.evaluation.reports.statistics import metric_of, place_of
-from vipl.evaluation.running.results import RECORDS_FILE, RUN_FILE, Record, identifying_settings
+from vipl.evaluation.results import RECORDS_FILE, RUN_FILE, Record, identifying_settings
 from vipl.names import choose
 
 Place: TypeAlias = tuple[str, str | None, int]

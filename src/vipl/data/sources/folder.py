@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from vipl.data.decoding.pictures import IMAGE_SUFFIXES
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.loading.sampling import MIN_FRAMES
 from vipl.data.manifests.manifest import Clip
-from vipl.data.manifests.sources.probing import open_all
-from vipl.data.manifests.sources.report import (
+from vipl.data.manifests.splits import assign_splits, check_fraction
+from vipl.data.manifests.validation import MIN_FRAMES
+from vipl.data.manifests.walk import Walk, can_be_named, once
+from vipl.data.sources.probing import open_all
+from vipl.data.sources.report import (
     NAMELESS,
     REPEATED,
     Progress,
     SourceReport,
     no_progress,
 )
-from vipl.data.manifests.sources.spans import parts_by_time
-from vipl.data.manifests.splits import assign_splits, check_fraction
-from vipl.data.manifests.walk import Walk, can_be_named, once
+from vipl.data.sources.spans import parts_by_time
 from vipl.errors import UserError
 
 # fmt: off

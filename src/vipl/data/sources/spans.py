@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from vipl.data.loading.sampling import MIN_FRAMES
+from vipl.data.manifests.validation import MIN_FRAMES
 
 # Times in annotations are rounded: a frame this near to a bound, in frames, is on the bound.
 _TOLERANCE = 1e-6

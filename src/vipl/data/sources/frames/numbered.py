@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vipl.data.decoding.frame_folder import frame_path, is_frame_folder
 from vipl.data.decoding.pictures import IMAGE_SUFFIXES, picture_size
 from vipl.data.decoding.video import VideoError
-from vipl.data.loading.sampling import MIN_FRAMES
+from vipl.data.manifests.validation import MIN_FRAMES
 from vipl.data.manifests.walk import can_be_named, shown
 
 _NAME = re.compile(r"(.*?)(\d+)(\.\w+)")

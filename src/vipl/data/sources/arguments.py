@@ -34,7 +34,7 @@ def add_manifest(commands: Commands) -> None:
         "--recipe", nargs="+", metavar=("FILE", "option=value"),
         help="take the source and its options from a YAML file, or one that ships, with changes",
     )  # fmt: skip
-    build.set_defaults(run=lazily("vipl.data.manifests.command", "build_from_recipe"))
+    build.set_defaults(run=lazily("vipl.data.sources.command", "build_from_recipe"))
     add_sources(build.add_subparsers(metavar="SOURCE", prog="vipl manifest build"))
     check = actions.add_parser("check", help="verify a manifest's files, counts and hash")
     check.add_argument("manifest", type=path_argument, metavar="M.parquet")
@@ -142,7 +142,7 @@ def _add_source(sources: Commands, name: str, text: str) -> Add:
         "--val-fraction", type=float, default=0.1,
         help="held out, where the data set does not say (0.1)",
     )  # fmt: skip
-    parser.set_defaults(run=lazily("vipl.data.manifests.command", "build"), source=name)
+    parser.set_defaults(run=lazily("vipl.data.sources.command", "build"), source=name)
     return parser.add_argument
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.manifests.sources.report import first_existing, wrong_layout
 from vipl.data.manifests.splits import assign_splits, name_fingerprint
 from vipl.data.manifests.text_files import Faults, parse_rows, table_columns
+from vipl.data.sources.report import first_existing, wrong_layout
 from vipl.errors import UserError
 
 _TABLES = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}

@@ -2,30 +2,23 @@
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from vipl.console import Console
+from vipl.console import Console, progress
 from vipl.data.checking.comparing import compare_a_few
 from vipl.data.checking.leaks import find_leaks
-from vipl.data.manifests.arguments import SOURCES, settings_of
+from vipl.data.checking.tables import REMARKED, show_table
 from vipl.data.manifests.manifest import Manifest, check_suffix, to_table, write_manifest
-from vipl.data.manifests.recipes import read_recipe
-from vipl.data.manifests.sources.report import SourceReport
+from vipl.data.sources.arguments import SOURCES, settings_of
+from vipl.data.sources.recipes import read_recipe
+from vipl.data.sources.report import SourceReport
 from vipl.errors import UserError
 from vipl.files import write_atomically
-
-REMARKED = "with pictures out of the ordinary"
-"""Title of the table of videos of which something is to be known."""
-
-_SHOWN = 10
 
 _console = Console(highlight=False)
 
@@ -48,7 +41,7 @@ def build(args: argparse.Namespace) -> None:
     """Make a manifest from a source, and report what gave no clip."""
     check_suffix(args.out)
     settings, execution = settings_of(args)
-    module = import_module(f"vipl.data.manifests.sources.{args.source}")
+    module = import_module(f"vipl.data.sources.{args.source}")
     builder: Callable[..., SourceReport] = getattr(module, f"build_{args.source}")
     with progress("reading") as bar:
         task = bar.task_ids[0]
@@ -119,22 +112,3 @@ def _write_csv(path: Path, rows: list[tuple[str, str]]) -> None:
         writer = csv.writer(stream)
         writer.writerow(("path", "reason"))
         writer.writerows(rows)
-
-
-def show_table(title: str, rows: list[tuple[str, str]]) -> None:
-    """Show the first of some (path, reason)."""
-    table = Table("video", "reason", title=f"{len(rows)} {title}", title_justify="left")
-    for row in rows[:_SHOWN]:
-        table.add_row(*row)
-    if len(rows) > _SHOWN:
-        table.add_row("…", f"and {len(rows) - _SHOWN} more")
-    _console.print(table)
-
-
-@contextmanager
-def progress(description: str, *, total: int | None = None) -> Iterator[Progress]:
-    """Show a progress bar with one task on the standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        bar.add_task(description, total=total)
-        yield bar

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vipl.data.decoding.frame_folder import is_frame_folder
 from vipl.data.decoding.presentation import Rhythm, rhythm, rhythm_of, spans_of
 from vipl.data.decoding.video import Backend, VideoError, VideoReader
-from vipl.data.preparing.formats import FORMATS
+from vipl.data.encoding.formats import FORMATS
 
 # Frames that are held at once: 50 MB at a short side of 256 pixels.
 _FRAMES_AT_ONCE = 128
@@ -54,7 +54,7 @@ def transcode(
         path: The video, a folder's pictures or packed frames, as for `VideoReader`.
         numbers: Of the T frames, ascending.
         out: The file to make, with the format's suffix.
-        format_name: A key of `vipl.data.preparing.formats.FORMATS`.
+        format_name: A key of `vipl.data.encoding.formats.FORMATS`.
         short_side: Of the frames that are written, in pixels; smaller ones are not enlarged.
         fps_hz: Frames a second to note down, unless the video's are not evenly spaced: then their
             times are kept, and the rate is that of these frames.

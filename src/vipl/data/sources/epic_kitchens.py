@@ -14,20 +14,20 @@ from vipl.data.decoding.frame_folder import frame_path
 from vipl.data.decoding.pictures import picture_size
 from vipl.data.decoding.probe import VideoInfo
 from vipl.data.decoding.video import VideoError
-from vipl.data.loading.sampling import MIN_FRAMES
 from vipl.data.manifests.manifest import Clip
-from vipl.data.manifests.sources.epic_annotations import (
+from vipl.data.manifests.splits import check_fraction
+from vipl.data.manifests.validation import MIN_FRAMES
+from vipl.data.sources.epic_annotations import (
     VIDEO_INFO,
     Segment,
     find_annotations,
     read_segments,
     read_video_infos,
 )
-from vipl.data.manifests.sources.folder import VIDEO_SUFFIXES
-from vipl.data.manifests.sources.probing import open_all
-from vipl.data.manifests.sources.report import Progress, SourceReport, no_progress, wrong_layout
-from vipl.data.manifests.sources.spans import frames_between, stride_for
-from vipl.data.manifests.splits import check_fraction
+from vipl.data.sources.folder import VIDEO_SUFFIXES
+from vipl.data.sources.probing import open_all
+from vipl.data.sources.report import Progress, SourceReport, no_progress, wrong_layout
+from vipl.data.sources.spans import frames_between, stride_for
 from vipl.errors import UserError
 
 _PICTURE = "frame_%010d.jpg"

@@ -74,7 +74,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] 
         images = result
         decoded = time.perf_counter()
         if request["call"] == "sample":
-            from vipl.data.loading.augment import crop_and_resize
+            from vipl.data.processes.augment import crop_and_resize
 
             images = crop_and_resize(images, **_crop_arguments(request["crop"]))
         spent_s = {"decode": decoded - start, "resample": time.perf_counter() - decoded}
@@ -88,7 +88,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] 
 
 
 def _transcoded(request: Mapping[str, Any]) -> tuple[int, float]:
-    from vipl.data.preparing.transcode import transcode
+    from vipl.data.encoding.transcode import transcode
 
     options = {name: value for name, value in request.items() if name != "call"}
     with _blamed_on(request["path"], except_for=(UserError, OSError)):

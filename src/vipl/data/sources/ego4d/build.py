@@ -13,18 +13,18 @@ from typing import Any
 import pyarrow as pa
 
 from vipl.data.manifests.manifest import Clip, to_table
-from vipl.data.manifests.sources.ego4d.files import Part, find_parts, find_root, open_parts
-from vipl.data.manifests.sources.ego4d.json_stream import entries_of
-from vipl.data.manifests.sources.ego4d.rule import Moment, Rule, Span, moments, span
-from vipl.data.manifests.sources.ego4d.videos import Video, read_videos
-from vipl.data.manifests.sources.report import (
+from vipl.data.manifests.splits import check_fraction
+from vipl.data.sources.ego4d.files import Part, find_parts, find_root, open_parts
+from vipl.data.sources.ego4d.json_stream import entries_of
+from vipl.data.sources.ego4d.rule import Moment, Rule, Span, moments, span
+from vipl.data.sources.ego4d.videos import Video, read_videos
+from vipl.data.sources.report import (
     Progress,
     SourceReport,
     first_existing,
     no_progress,
     wrong_layout,
 )
-from vipl.data.manifests.splits import check_fraction
 from vipl.errors import UserError
 
 _NARRATIONS = ("annotations/narration.json", "narration.json")

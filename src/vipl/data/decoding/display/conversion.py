@@ -11,8 +11,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from vipl.data.decoding.display import TURNS, Display, has_alpha
-from vipl.data.decoding.tone_mapping import tone_mapped
+from vipl.data.decoding.display.properties import TURNS, Display, has_alpha
+from vipl.data.decoding.display.tone_mapping import tone_mapped
 
 # Colours times alpha, in 16 bits, before they are resized: what is transparent lends no colour to
 # its neighbours.

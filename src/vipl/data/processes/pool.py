@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
+from vipl.data.processes.isolation import DecoderProcess
 
 _TURN_S = 0.2
 

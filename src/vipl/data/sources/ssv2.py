@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from vipl.data.manifests.manifest import Clip
-from vipl.data.manifests.sources.probing import open_all
-from vipl.data.manifests.sources.report import (
+from vipl.data.manifests.splits import assign_splits, check_fraction, name_fingerprint
+from vipl.data.manifests.text_files import Faults, plain_text, read_json
+from vipl.data.manifests.walk import can_be_named
+from vipl.data.sources.probing import open_all
+from vipl.data.sources.report import (
     Progress,
     SourceReport,
     first_existing,
     no_progress,
     wrong_layout,
 )
-from vipl.data.manifests.splits import assign_splits, check_fraction, name_fingerprint
-from vipl.data.manifests.text_files import Faults, plain_text, read_json
-from vipl.data.manifests.walk import can_be_named
 from vipl.errors import UserError
 
 _FILES = {"train": "train.json", "val": "validation.json", "test": "test.json"}

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vipl.data.loading.sampling import MIN_FRAMES
-from vipl.data.manifests.sources.ego4d.files import Part
-from vipl.data.manifests.sources.ego4d.videos import time_of
-from vipl.data.manifests.sources.spans import frames_between, stride_for
 from vipl.data.manifests.text_files import plain_text
+from vipl.data.manifests.validation import MIN_FRAMES
+from vipl.data.sources.ego4d.files import Part
+from vipl.data.sources.ego4d.videos import time_of
+from vipl.data.sources.spans import frames_between, stride_for
 from vipl.errors import UserError
 
 Interval = tuple[float, float]

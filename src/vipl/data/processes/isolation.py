@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.child import ERRORS, receive, send
 from vipl.data.decoding.video import Backend, VideoError
+from vipl.data.processes.child import ERRORS, receive, send
 from vipl.processes.children import how_it_ended
 from vipl.processes.signals import shielded
 
@@ -38,7 +38,7 @@ _CHILD = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 sys.path.append(sys.argv[2])
-from vipl.data.decoding.processes.child import serve
+from vipl.data.processes.child import serve
 serve(int(sys.argv[1]))
 """
 
@@ -254,7 +254,7 @@ class DecoderProcess:
         if self._socket is not None:
             return self._socket
         ours, theirs = socket.socketpair()
-        root = str(Path(__file__).parents[4])
+        root = str(Path(__file__).parents[3])
         with theirs, shielded():
             self._child = subprocess.Popen(
                 [sys.executable, "-c", _CHILD, str(theirs.fileno()), root],

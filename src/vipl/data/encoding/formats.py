@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.data.decoding.frame_archive import ARCHIVE_SUFFIX, write_archive
-from vipl.data.preparing.video_writer import write_h264
+from vipl.data.encoding.video_writer import write_h264
 
 
 class Format(NamedTuple):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from vipl.data.manifests.sources.ego4d.json_stream import items_of
-from vipl.data.manifests.sources.report import SourceReport
 from vipl.data.manifests.splits import assign_splits, name_fingerprint
 from vipl.data.manifests.walk import can_be_named
+from vipl.data.sources.ego4d.json_stream import items_of
+from vipl.data.sources.report import SourceReport
 from vipl.errors import UserError
 
 SPLIT_KEYS = ("split_em", "split_av", "split_fho")

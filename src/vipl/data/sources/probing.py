@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vipl.data.decoding.probe import VideoInfo
-from vipl.data.decoding.processes.pool import probe_many
 from vipl.data.decoding.video import VideoError
-from vipl.data.loading.sampling import MIN_FRAMES
-from vipl.data.manifests.sources.report import Progress, SourceReport, no_progress
+from vipl.data.manifests.validation import MIN_FRAMES
+from vipl.data.processes.pool import probe_many
+from vipl.data.sources.report import Progress, SourceReport, no_progress
 
 
 def open_all(

@@ -10,11 +10,13 @@ from pathlib import Path
 from vipl.data.decoding.frame_folder import frame_path
 from vipl.data.decoding.pictures import IMAGE_SUFFIXES
 from vipl.data.decoding.video import VideoError
-from vipl.data.loading.sampling import MIN_FRAMES
 from vipl.data.manifests.manifest import Clip
-from vipl.data.manifests.sources.frame_tables import Row, place, read_table
-from vipl.data.manifests.sources.numbered_pictures import NumberedPictures, find_pictures
-from vipl.data.manifests.sources.report import (
+from vipl.data.manifests.splits import assign_splits, check_fraction, name_fingerprint
+from vipl.data.manifests.validation import MIN_FRAMES
+from vipl.data.manifests.walk import Identity, Walk, can_be_named, identity, shown
+from vipl.data.sources.frames.numbered import NumberedPictures, find_pictures
+from vipl.data.sources.frames.tables import Row, place, read_table
+from vipl.data.sources.report import (
     NAMELESS,
     REPEATED,
     Progress,
@@ -22,8 +24,6 @@ from vipl.data.manifests.sources.report import (
     no_progress,
     wrong_layout,
 )
-from vipl.data.manifests.splits import assign_splits, check_fraction, name_fingerprint
-from vipl.data.manifests.walk import Identity, Walk, can_be_named, identity, shown
 from vipl.errors import UserError
 
 _TABLE = "manifest.csv"

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from vipl.config.composing import Config, compose
 from vipl.config.keys import Keys
-from vipl.data.manifests.arguments import add_sources
+from vipl.data.sources.arguments import add_sources
 from vipl.errors import UserError
 from vipl.names import choose
 

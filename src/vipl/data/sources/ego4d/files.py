@@ -13,19 +13,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vipl.data.decoding.processes.isolation import DecoderProcess
 from vipl.data.decoding.video import VideoError
-from vipl.data.manifests.sources.ego4d.json_stream import items_of
-from vipl.data.manifests.sources.ego4d.videos import Video, is_file_name, positive, time_of
-from vipl.data.manifests.sources.probing import open_all
-from vipl.data.manifests.sources.report import (
+from vipl.data.manifests.walk import can_be_named, shown
+from vipl.data.processes.isolation import DecoderProcess
+from vipl.data.sources.ego4d.json_stream import items_of
+from vipl.data.sources.ego4d.videos import Video, is_file_name, positive, time_of
+from vipl.data.sources.probing import open_all
+from vipl.data.sources.report import (
     NAMELESS,
     Progress,
     SourceReport,
     first_existing,
     wrong_layout,
 )
-from vipl.data.manifests.walk import can_be_named, shown
 from vipl.errors import UserError
 
 _METADATA = ("ego4d.json", "v2/ego4d.json", "v1/ego4d.json")

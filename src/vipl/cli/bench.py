@@ -1,0 +1,35 @@
+"""`vipl bench`: what bounds a run, the step or the data."""
+
+import argparse
+from typing import TypeAlias
+
+from vipl.lazy import lazily, let_threads_sleep
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_bench(commands: Commands) -> None:
+    """Add `vipl bench step` and `vipl bench data`."""
+    parser = commands.add_parser("bench", help="measure what bounds a run of your configuration")
+    actions = parser.add_subparsers(metavar="WHAT", required=True)
+    for what, text in (
+        ("step", "the training step: images/s, its parts, memory"),
+        ("data", "the data: clips/s with all workers, decoding, resampling"),
+    ):
+        action = actions.add_parser(
+            what,
+            help=text,
+            usage=f"vipl bench {what} --config FILE [--config FILE …] [key=value …]",
+            description=f"Measure {text}; and say which of step and data starves the other.",
+        )
+        action.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
+        action.add_argument("--steps", type=int, default=10, help="that are timed (10)")
+        action.add_argument("--warmup", type=int, default=3, help="steps before (3)")
+        action.add_argument("--seconds", type=float, default=5.0, help="of loading data (5)")
+        action.set_defaults(run=run_bench, what=what, overrides=[])
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    """Measure the step or the data."""
+    let_threads_sleep()
+    lazily("vipl.training.bench.command", f"run_{args.what}")(args)

@@ -1,0 +1,1 @@
+"""How pictures are shown: upright, of square pixels, over black, in ordinary range."""

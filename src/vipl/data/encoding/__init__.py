@@ -1,0 +1,1 @@
+"""Clips into files: the formats of `vipl prepare`, and the writing of videos."""
