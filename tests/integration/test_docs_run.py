@@ -6,6 +6,7 @@ long: `SHORTER` is added to them, so steps, samples, pictures and tasks are few.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ SHORTER = {
     "metaworld": EPISODE,
     "adroit": [word for word in EPISODE if not word.startswith("planner.horizon")],
     "my_suite:Reach": EPISODE[:5],
+    "slider:Slider": EPISODE[:5],
     "render": ["--size", "32"],
     "--quality": ["--number", "3"],
 }
@@ -128,6 +130,9 @@ def here(world, tmp_path) -> Path:
         Image.fromarray(frame).save(pictures / f"{number:06d}.jpg")
     suite = next(b for b in blocks("docs/writing_a_suite.md") if b.language == "python")
     (tmp_path / "my_suite.py").write_text(suite.text)
+    for block in blocks("README.md"):
+        if named := re.match(r"# (\w+\.py)\n", block.text):
+            (tmp_path / named[1]).write_text(block.text)
     return tmp_path
 
 

@@ -59,5 +59,5 @@ def test_a_module_that_moved_is_named_by_its_new_place() -> None:
             ModuleNotFoundError, match=re.escape(f"{first} is now {moved[first]}: ")
         ):
             import_module(then)
-    with pytest.raises(ModuleNotFoundError, match="No module named 'vipl.nothing'"):
+    with pytest.raises(ModuleNotFoundError, match=r"No module named .vipl\.nothing."):
         import_module("vipl.nothing")

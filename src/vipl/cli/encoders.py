@@ -64,6 +64,10 @@ def add_curves(commands: Commands) -> None:
     parser.add_argument(
         "--max-frames", type=int, default=100, help="of a video, evenly spaced (100)"
     )
+    parser.add_argument(
+        "--animate", action="store_true",
+        help="also write NAME.webp: the video, with its curves growing beside it",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(run=lazily("vipl.rewards.compare_curves", "run"))
 

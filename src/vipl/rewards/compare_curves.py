@@ -31,7 +31,7 @@ from vipl.rewards.curves import (
     is_constant,
     mean_of_known,
 )
-from vipl.rewards.plots import STRIP_FRAMES, plot_comparison
+from vipl.rewards.plots import STRIP_FRAMES, animate, plot_comparison
 
 _CHUNK = 16
 _TIMEOUT_S = 120.0
@@ -52,12 +52,19 @@ def run(args: argparse.Namespace) -> None:
         for video in videos:
             try:
                 opened = video.open(process)
-                strip, times, curves = curves_of(opened, encoders, max_frames=args.max_frames)
+                frames, times, curves = curves_of(
+                    opened,
+                    encoders,
+                    max_frames=args.max_frames,
+                    shown=args.max_frames if args.animate else STRIP_FRAMES,
+                )
             except VideoError as error:
                 skipped.append(str(error))
                 continue
             picture = args.out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', video.name)}.png"
-            plot_comparison(video.name, strip, times, curves, picture)
+            plot_comparison(video.name, frames, times, curves, picture)
+            if args.animate:
+                animate(frames, times, curves, picture.with_suffix(".webp"))
             _write_distances(picture.with_suffix(".csv"), times, curves)
             rows += [(video.name, name, len(times), curve_metrics(d)) for name, d in curves.items()]
             constant += [(video.name, name) for name, d in curves.items() if is_constant(d)]
@@ -89,7 +96,7 @@ def load_encoders(sources: Sequence[str], device: str) -> dict[str, Encoder]:
 
 
 def curves_of(
-    opened: OpenVideo, encoders: Mapping[str, Encoder], *, max_frames: int
+    opened: OpenVideo, encoders: Mapping[str, Encoder], *, max_frames: int, shown: int
 ) -> tuple[Tensor, NDArray[np.int64], dict[str, Distances]]:
     """Embed a video's frames with every encoder.
 
@@ -97,9 +104,10 @@ def curves_of(
         opened: The video.
         encoders: By name.
         max_frames: Evenly spaced, first and last included.
+        shown: How many of these are returned, or all of them where there are fewer.
 
     Returns:
-        uint8 [F, 3, H, W] some of the frames; int64 [T] the frame numbers; each encoder's
+        uint8 [F, 3, H, W] the frames that are shown; int64 [T] the frame numbers; each encoder's
         distances [T] to the last frame.
 
     Raises:
@@ -109,13 +117,13 @@ def curves_of(
     if total < 2:
         raise VideoError(f"{opened.video.name}: {total} frame, a curve needs two")
     times = np.linspace(0, total - 1, min(total, max_frames)).round().astype(np.int64)
-    shown = set(np.linspace(0, len(times) - 1, STRIP_FRAMES).round().astype(int).tolist())
+    kept = set(np.linspace(0, len(times) - 1, min(shown, len(times))).round().astype(int).tolist())
     embeddings: dict[str, list[Tensor]] = {name: [] for name in encoders}
     strip: list[Tensor] = []
     for start in range(0, len(times), _CHUNK):
         images = torch.from_numpy(opened.read(times[start : start + _CHUNK].tolist()))
         images = images.permute(0, 3, 1, 2)
-        strip += [images[index - start] for index in sorted(shown) if 0 <= index - start < _CHUNK]
+        strip += [images[index - start] for index in sorted(kept) if 0 <= index - start < _CHUNK]
         for name, encoder in encoders.items():
             embeddings[name].append(encoder.embed(images).cpu())
     curves = {

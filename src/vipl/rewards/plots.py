@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from vipl.files import write_atomically
 from vipl.rewards.curves import Curve, Distances, curve_metrics
 
 STRIP_FRAMES = 6
+_PLAYED_MS, _LAST_MS = 5000, 1500  # a whole animation, and how long its last picture stays
 _INK = "#262626"
 _COLOURS = ("#9a9a9a", "#0b6bcb", "#d9480f", "#2b8a3e", "#862e9c", "#a8071a")
 
@@ -77,6 +80,49 @@ def plot_comparison(
     _dress(axes, "distance to the last frame\n(first frame = 1)")
     axes.set_xlabel("frame", fontsize=9, color=_INK)
     write_atomically(out, lambda path: figure.savefig(path))
+
+
+def animate(
+    frames: Tensor, times: NDArray[np.int64], curves: Mapping[str, Distances], out: Path
+) -> None:
+    """Show a video, and beside it the curves up to the frame that is shown.
+
+    Args:
+        frames: uint8 [T, 3, H, W].
+        times: [T], their frame numbers.
+        curves: Encoder's name to distances [T]; each is scaled by its first.
+        out: A path of an animated WebP, which plays for about five seconds.
+    """
+    figure = Figure(figsize=(7.2, 2.7), layout="constrained", dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    video, axes = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    video.set_axis_off()
+    image = video.imshow(frames[0].permute(1, 2, 0).numpy())
+    scaled = {name: d / (d[0] if d[0] > 0 else 1.0) for name, d in curves.items()}
+    lines = [
+        axes.plot([], [], color=_COLOURS[index % len(_COLOURS)], linewidth=2, label=name)[0]
+        for index, name in enumerate(scaled)
+    ]
+    axes.set_xlim(times[0], times[-1])
+    axes.set_ylim(0, 1.05 * max(float(values.max()) for values in scaled.values()))
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    _dress(axes, "distance to the last frame\n(first frame = 1)")
+    axes.set_xlabel("frame", fontsize=9, color=_INK)
+    pictures = []
+    for number, frame in enumerate(frames):
+        image.set_data(frame.permute(1, 2, 0).numpy())
+        for line, values in zip(lines, scaled.values(), strict=True):
+            line.set_data(times[: number + 1], values[: number + 1])
+        canvas.draw()
+        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+    durations = [round(_PLAYED_MS / len(pictures))] * len(pictures)
+    durations[-1] += _LAST_MS
+    write_atomically(
+        out,
+        lambda path: pictures[0].save(
+            path, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        ),
+    )
 
 
 def _draw_strip(axes: Axes, frames: Tensor) -> None:
