@@ -27,7 +27,8 @@ from benchmarks.planning import PARTS, Clock
 from vipl import load_encoder
 from vipl.control.opengl import choose_backend
 from vipl.control.policies import Policy
-from vipl.evaluation.protocols.policy_learning import View, run_policy
+from vipl.evaluation.protocols.policy_learning import run_policy
+from vipl.evaluation.protocols.protocol import View
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 

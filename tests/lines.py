@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vipl.control.environment import ControlEnv
-from vipl.evaluation.suites.control import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Goal
 from vipl.models.encoder import Encoder
 
 SIZE = 32

@@ -5,7 +5,7 @@ import torch
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import from_states
-from vipl.evaluation.suites.control import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Goal
 from vipl.models.encoder import Encoder
 
 SIZE = 64

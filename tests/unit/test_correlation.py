@@ -14,16 +14,15 @@ from vipl.cli import main
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.protocols.correlation import (
+from vipl.evaluation.protocols.correlation import sweep, true_error
+from vipl.evaluation.protocols.policy_learning import Dataset
+from vipl.evaluation.protocols.ranks import (
     Course,
     UndefinedError,
     changes,
     object_sensitivity,
     rank_correlation,
-    sweep,
-    true_error,
 )
-from vipl.evaluation.protocols.policy_learning import Dataset
 from vipl.models.encoder import Encoder
 
 VALUE, REWARD, OBJECT = "value_correlation", "reward_correlation", "object_sensitivity"

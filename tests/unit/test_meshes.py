@@ -122,7 +122,7 @@ def test_every_suite_hands_it_on_and_tells_such_pictures_from_others(name):
     assert "mesh_grid_m" not in usual.env_options
     assert thin.env_options["mesh_grid_m"] == GRID_M
     task = next(iter(thin.tasks()))
-    assert thin._rendering(task) != usual._rendering(task)
+    assert thin.rendering(task) != usual.rendering(task)
     with pytest.raises(UserError, match="mesh_grid_m is -1"):
         cls(mesh_grid_m=-1.0)
     if name == "metaworld":

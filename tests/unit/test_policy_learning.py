@@ -11,7 +11,8 @@ from vipl.control.policies import Policy, PolicyTraining, reward_weights, train_
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.protocols.policy_learning import Dataset, View, make_data, run_policy
+from vipl.evaluation.protocols.policy_learning import Dataset, make_data, run_policy
+from vipl.evaluation.protocols.protocol import View
 from vipl.models.encoder import Encoder
 
 STEPS = 12

@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation.suites.control import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Goal
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import ENVIRONMENTS, HandEnv, RelocateEnv
 from vipl_evaluators.adroit.scene import CAMERAS, model_path

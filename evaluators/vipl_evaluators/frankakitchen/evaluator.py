@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation.suites.control import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Goal
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.qualities import KitchenGuide

@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation.suites.control import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Goal
 from vipl_evaluators.metaworld.environment import SawyerEnv
 from vipl_evaluators.metaworld.scene import CAMERAS, model_path
 from vipl_evaluators.metaworld.script import make_guide

@@ -5,19 +5,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell, Evaluator, Grid, Outcome
-    from vipl.evaluation.suites.control import ControlEvaluator, Goal
+    from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
+    from vipl.evaluation.suites.control import ControlEvaluator
 
 # Imported at first use: worker processes import this package before they choose their threads.
 _HOMES = {
     "Cell": "vipl.evaluation.evaluator",
     "ControlEvaluator": "vipl.evaluation.suites.control",
     "Evaluator": "vipl.evaluation.evaluator",
-    "Goal": "vipl.evaluation.suites.control",
+    "ControlProtocol": "vipl.evaluation.protocols.protocol",
+    "Goal": "vipl.evaluation.protocols.protocol",
+    "Suite": "vipl.evaluation.protocols.protocol",
+    "View": "vipl.evaluation.protocols.protocol",
     "Grid": "vipl.evaluation.evaluator",
     "Outcome": "vipl.evaluation.evaluator",
 }
 
-__all__ = ["Cell", "ControlEvaluator", "Evaluator", "Goal", "Grid", "Outcome"]
+__all__ = [
+    "Cell",
+    "ControlEvaluator",
+    "ControlProtocol",
+    "Evaluator",
+    "Goal",
+    "Grid",
+    "Outcome",
+    "Suite",
+    "View",
+]
 
 
 def __getattr__(name: str) -> Any:

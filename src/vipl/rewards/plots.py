@@ -113,8 +113,9 @@ def animate(
         image.set_data(frame.permute(1, 2, 0).numpy())
         for line, values in zip(lines, scaled.values(), strict=True):
             line.set_data(times[: number + 1], values[: number + 1])
-        canvas.draw()
-        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+        canvas.draw()  # type: ignore[no-untyped-call]
+        shown = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        pictures.append(Image.fromarray(shown).convert("RGB"))
     durations = [round(_PLAYED_MS / len(pictures))] * len(pictures)
     durations[-1] += _LAST_MS
     write_atomically(

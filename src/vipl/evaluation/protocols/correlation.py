@@ -11,21 +11,27 @@ Shapes: N states, T steps of a trajectory, S state size, P poses of the robot, K
 object, H x W pixels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.stats
 import torch
 from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.trajectories import Trajectory, known_states
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import Outcome
+from vipl.evaluation.evaluator import CORRELATION, Cell, Outcome
 from vipl.evaluation.protocols.embedding_cache import embed_trajectories
-from vipl.evaluation.protocols.policy_learning import View
+from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
+from vipl.evaluation.protocols.ranks import (
+    Course,
+    UndefinedError,
+    changes,
+    object_sensitivity,
+    rank_correlation,
+)
 from vipl.rewards.goal import GoalReward, as_images
 
 VALUE, REWARD, OBJECT = "value_correlation", "reward_correlation", "object_sensitivity"
@@ -46,32 +52,37 @@ PLACES = 6
 """K, of the object: evenly from where the task begins to where it ends, both included."""
 
 _LAG = 0.1  # of the length of the goal's trajectory
-_SAME = 1e-6  # of the largest: distances that differ by less differ by rounding errors
 _DRAWN, _DRAWN_POINTS = 6, 40  # trajectories, and points of each, that are kept to be drawn
 
 Measure: TypeAlias = Callable[[Floats], Floats]
 """States [N, S] to what is measured of each, [N]."""
 
 
-class UndefinedError(ValueError):
-    """A correlation with something that is the same everywhere; the message says what."""
+class Correlation(ControlProtocol):
+    """Compare the distance with the true error."""
 
+    name = CORRELATION
+    summary = "compare the distance with the true error along trajectories"
+    metrics = METRICS
+    labels = LABELS
+    unheeded = ("setting", "steps", "planner", "policy", "online")
 
-@dataclass(frozen=True)
-class Course:
-    """A trajectory, measured twice.
-
-    Attributes:
-        name: Of the trajectory.
-        solved: Whether it ends solved.
-        distances: To the goal's picture, as the encoder sees it [T + 1].
-        errors: The true ones [T + 1], in hundredths of the task's way.
-    """
-
-    name: str
-    solved: bool
-    distances: Floats
-    errors: Floats
+    def run(
+        self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
+    ) -> Outcome:
+        """Measure a task's trajectories."""
+        picture, shown = None, goal.name
+        if view.encoder is not None:
+            picture, shown = suite.goal_picture(cell, view.env, goal)
+        measured = correlate(
+            view,
+            suite.trajectories(cell.task, view.env, seed=cell.seed),
+            goal.states,
+            picture=picture,
+            rendering=suite.rendering(cell.task),
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
 
 
 def correlate(
@@ -143,37 +154,6 @@ def true_error(env: ControlEnv, goal: Floats) -> Measure:
     return measure
 
 
-def rank_correlation(distances: Floats, errors: Floats) -> float:
-    """Return Spearman's correlation of distances [N] with true errors [N]; 1 is best.
-
-    It is that of value with true value, which are minus these. Equal ones share their mean rank.
-
-    Raises:
-        UndefinedError: If either is the same everywhere.
-    """
-    largest = float(np.abs(distances).max(initial=0))
-    for name, values, least in (
-        ("the distance", distances, _SAME * largest),
-        ("the true error", errors, 0.0),
-    ):
-        if len(values) < 2 or np.ptp(values) <= least:
-            raise UndefinedError(f"{name} is the same in all of {len(values)}")
-    return round(float(scipy.stats.spearmanr(distances, errors).statistic), 12)
-
-
-def changes(courses: Iterable[Course], lag: int) -> tuple[Floats, Floats]:
-    """Return how distances and true errors change over so many steps, of all trajectories."""
-    pairs = [
-        (one[lag:] - one[:-lag])
-        for each in courses
-        for one in (each.distances, each.errors)
-        if len(one) > lag
-    ]
-    if not pairs:
-        raise UndefinedError(f"no trajectory is longer than {lag} steps")
-    return np.concatenate(pairs[::2]), np.concatenate(pairs[1::2])
-
-
 def sweep(env: ControlEnv, states: Floats, rng: np.random.Generator) -> Floats | None:
     """Return states [P, K, S]: P of states [N, S], drawn, with the object in K places.
 
@@ -181,27 +161,6 @@ def sweep(env: ControlEnv, states: Floats, rng: np.random.Generator) -> Floats |
     """
     drawn = np.sort(rng.permutation(len(states))[:POSES])
     return env.place_object(states[drawn], np.linspace(0, 1, PLACES))
-
-
-def object_sensitivity(distances: Floats, errors: Floats) -> tuple[float, int]:
-    """Return the mean over poses of the correlation within a pose, and how many poses have none.
-
-    Args:
-        distances: [P, K], of K places of the object in each of P poses of the robot.
-        errors: [P, K], the true ones.
-
-    Raises:
-        UndefinedError: If no pose has any.
-    """
-    known = []
-    for pair in zip(distances, errors, strict=True):
-        try:
-            known.append(rank_correlation(*pair))
-        except UndefinedError:
-            continue
-    if not known:
-        raise UndefinedError(f"moving the object changes nothing in any of {len(distances)} poses")
-    return float(np.mean(known)), len(distances) - len(known)
 
 
 def _metrics(

@@ -10,6 +10,7 @@ Shapes: N states, S state size, A states that are drawn, K sampled plans, H hori
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,11 @@ from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner, plan_weights, sample_plans, still_plan
 from vipl.control.planning import StateScore, oracle_score
 from vipl.control.trajectories import Trajectory, known_states
-from vipl.evaluation.evaluator import Outcome
-from vipl.evaluation.protocols.correlation import UndefinedError, rank_correlation
+from vipl.evaluation.evaluator import GAIN as PROTOCOL
+from vipl.evaluation.evaluator import Cell, Outcome
+from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
+from vipl.evaluation.protocols.ranks import UndefinedError, rank_correlation
+from vipl.evaluation.protocols.trajopt import visual_score
 
 GAIN, PLAN_CORRELATION = "gain", "plan_correlation"
 
@@ -36,6 +40,30 @@ STATES = 16
 
 
 _LEAST = 1e-9  # won by the true reward: less is rounding
+
+
+class Gain(ControlProtocol):
+    """Weigh plans twice."""
+
+    name = PROTOCOL
+    summary = "weigh sampled plans by the distance, and tell what the true reward gains by that"
+    metrics = METRICS
+    labels = LABELS
+    unheeded = ("setting", "steps", "policy", "online")
+
+    def run(
+        self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
+    ) -> Outcome:
+        """Try plans in some states of a task's trajectories."""
+        reward, shown = suite.reward(cell, view, goal)
+        measured = measure(
+            view.env,
+            suite.trajectories(cell.task, view.env, seed=cell.seed),
+            visual_score(view.env, view.camera, reward) if reward else None,
+            planner=suite.planner,
+            rng=rng,
+        )
+        return replace(measured, info={"goal": shown, **measured.info})
 
 
 class Tried(NamedTuple):

@@ -6,7 +6,6 @@ rewarded by R(o, o'; g) = V(o'; g) - V(o; g); the oracle sees the state and is r
 Shapes: N episodes, S state size, I inputs of the policy.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,37 @@ import torch
 
 from vipl.control.environment import Floats
 from vipl.control.online import Learner, OnlineTraining, require_packages
-from vipl.evaluation.protocols.policy_learning import Evaluation, Progress, View, evaluate
+from vipl.evaluation.evaluator import ONLINE_RL, SPARSE_REWARD, TRUE_REWARD, Cell, Outcome
+from vipl.evaluation.protocols.policy_learning import Evaluation, Progress, evaluate, outcome
+from vipl.evaluation.protocols.protocol import Begin, ControlProtocol, Goal, Suite, View
 from vipl.files import write_atomically
 from vipl.rewards.goal import GoalReward
 
-Begin = Callable[[int, np.random.Generator], Floats]
-"""Gives so many states [N, S] to begin in."""
+
+class OnlineRL(ControlProtocol):
+    """Learn by acting."""
+
+    name = ONLINE_RL
+    summary = "learn by acting, rewarded by the change of embedding distance"
+    unheeded = ("planner", "dataset", "policy")
+    acts_for_reward = True
+
+    def run(
+        self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
+    ) -> Outcome:
+        """Learn a policy, and run episodes with it."""
+        reward, shown = None, goal.name
+        if cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
+            reward, shown = suite.reward(cell, view, goal)
+        final, progress = practise(
+            Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
+            suite.online,
+            suite.begin(view.env, goal),
+            steps=suite.steps,
+            rng=rng,
+            checkpoint=suite.checkpoint,
+        )
+        return outcome(view, final, progress, goal=goal.states[-1], info={"goal": shown})
 
 
 @dataclass(frozen=True)

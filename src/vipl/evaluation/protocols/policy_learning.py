@@ -9,20 +9,19 @@ M transitions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vipl.control.environment import ControlEnv, Floats
+from vipl.control.environment import Floats
 from vipl.control.policies import Acts, PolicyTraining, reward_weights, train_policy
 from vipl.control.trajectories import Trajectory
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import Outcome
+from vipl.evaluation.evaluator import IMITATION, OFFLINE_RL, Cell, Outcome
 from vipl.evaluation.protocols.embedding_cache import embed_trajectories
-from vipl.models.encoder import Encoder
+from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
 from vipl.rewards.goal import GoalReward, as_images
 
 
@@ -48,35 +47,37 @@ class Dataset:
             raise UserError(f"dataset.trajectories is {self.trajectories}, expected 1 or more")
 
 
-@dataclass(frozen=True)
-class View:
-    """What a policy sees.
+class OfflineRL(ControlProtocol):
+    """Clone trajectories, and heed the good steps more."""
 
-    Attributes:
-        env: Where it acts.
-        camera: That it looks through.
-        encoder: Of its pictures; None: it sees the state instead.
-    """
+    name = OFFLINE_RL
+    summary = "clone trajectories, each step weighted by exp(temperature x reward)"
+    unheeded = ("planner", "online")
+    weighted: ClassVar[bool] = True
 
-    env: ControlEnv
-    camera: str
-    encoder: Encoder | None
+    def run(
+        self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
+    ) -> Outcome:
+        """Learn a policy, and run episodes with it."""
+        picture, shown = None, "the ends of the trajectories"
+        if view.encoder is not None and not suite.shows_own_goal(cell):
+            picture, shown = suite.goal_picture(cell, view.env, goal)
+        trajectories = suite.trajectories(cell.task, view.env)
+        data = make_data(view, trajectories, goal=picture, rendering=suite.rendering(cell.task))
+        final, progress = learn(
+            view, data, suite.policy, weighted=self.weighted, steps=suite.steps, rng=rng
+        )
+        info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
+        return outcome(view, final, progress, goal=goal.states[-1], info=info)
 
-    def inputs(self, states: Floats) -> Floats:
-        """Return what it sees of states [N, S]: [N, I], embedded in one batch."""
-        if self.encoder is None:
-            return self.env.observe(states)
-        return self.join(self.embed(states), states)
 
-    def embed(self, states: Floats) -> Tensor:
-        """Return the embeddings of states [N, S]: float32 [N, D], in one batch."""
-        assert self.encoder is not None
-        return self.encoder.embed(as_images(self.env.render(states, self.camera)))
+class Imitation(OfflineRL):
+    """Clone trajectories, all steps alike."""
 
-    def join(self, embeddings: Tensor, states: Floats) -> Floats:
-        """Return what it sees, [N, I], of states [N, S] whose embeddings are known."""
-        seen = embeddings.double().cpu().numpy()
-        return np.concatenate([seen, self.env.proprioception(states)], axis=-1)
+    name = IMITATION
+    summary = "clone trajectories"
+    weighted = False
+    has_goal = False
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,39 @@ to which the sum of the rewards R along the plan telescopes.
 Shapes: S state size, N sampled plans, H horizon, T steps of the episode.
 """
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.mppi import Planner
-from vipl.control.planning import StateScore, plan_steps
-from vipl.evaluation.evaluator import Outcome
-from vipl.evaluation.protocols.policy_learning import View
+from vipl.control.planning import StateScore, oracle_score, plan_steps
+from vipl.evaluation.evaluator import BUDGET, TRAJOPT, Cell, Outcome
+from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
 from vipl.rewards.goal import GoalReward, as_images
+
+
+class TrajectoryOptimisation(ControlProtocol):
+    """Plan an episode with MPPI."""
+
+    name = TRAJOPT
+    summary = "plan with MPPI on the embedding distance of each plan's last frame"
+    unheeded = ("dataset", "policy", "online")
+    plans = True
+
+    def run(
+        self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
+    ) -> Outcome:
+        """Plan and act for an episode."""
+        env, planner = view.env, suite.planner
+        if cell.variant.startswith(BUDGET):
+            planner = replace(planner, samples=int(cell.variant.removeprefix(BUDGET)))
+        start = suite.start(env, goal)
+        reward, shown = suite.reward(cell, view, goal)
+        score = visual_score(env, view.camera, reward) if reward else oracle_score(env)
+        states = run_episode(env, start, score, planner=planner, steps=suite.steps, rng=rng)
+        return outcome(view, states, goal.states[-1], reward=reward, shown=shown)
 
 
 def run_episode(

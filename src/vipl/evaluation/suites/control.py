@@ -3,7 +3,6 @@
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,53 +14,37 @@ from vipl.control.meshes import check_grid
 from vipl.control.mppi import Planner
 from vipl.control.online import OnlineTraining
 from vipl.control.opengl import choose_backend
-from vipl.control.planning import oracle_score
 from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.decoding.pictures import read_picture
 from vipl.errors import UserError
-from vipl.evaluation.evaluator import (
-    BUDGET,
-    CORRELATION,
-    GAIN,
-    IMITATION,
-    OFFLINE_RL,
-    ONLINE_RL,
-    RANDOM_GOAL,
-    SPARSE_REWARD,
-    TRUE_REWARD,
-    Cell,
-    Evaluator,
-    Grid,
-    Outcome,
-)
-from vipl.evaluation.protocols import correlation, gain, trajopt
+from vipl.evaluation.evaluator import RANDOM_GOAL, Cell, Evaluator, Grid, Outcome
+from vipl.evaluation.protocols.correlation import Correlation
+from vipl.evaluation.protocols.gain import Gain
 from vipl.evaluation.protocols.minari_trajectories import load_trajectories
-from vipl.evaluation.protocols.names import PROTOCOLS, UNHEEDED
-from vipl.evaluation.protocols.online_learning import Begin, Rewarded, practise
-from vipl.evaluation.protocols.policy_learning import Dataset, View, learn, make_data, outcome
+from vipl.evaluation.protocols.online_learning import OnlineRL
+from vipl.evaluation.protocols.policy_learning import Dataset, Imitation, OfflineRL
+from vipl.evaluation.protocols.protocol import Begin, ControlProtocol, Goal, View
+from vipl.evaluation.protocols.trajopt import TrajectoryOptimisation
 from vipl.evaluation.suites.control_cells import control_cells
 from vipl.models.encoder import Encoder
 from vipl.rewards.goal import GoalReward, as_images
+
+PROTOCOLS: Sequence[ControlProtocol] = (
+    TrajectoryOptimisation(),
+    OfflineRL(),
+    Imitation(),
+    OnlineRL(),
+    Correlation(),
+    Gain(),
+)
+"""Of every control suite; the first is the default."""
 
 _PAPERS_PLANNER = Planner()
 _PAPERS_POLICY = PolicyTraining()
 _EASY_FRAME = 20
 _DEFAULT_DATASET = Dataset()
 _ONLINE = OnlineTraining()
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A verified trajectory that ends where the task is solved.
-
-    Attributes:
-        name: For the records.
-        states: [T, S], the task's start first; the last one is the goal.
-    """
-
-    name: str
-    states: Floats
 
 
 class ControlEvaluator(Evaluator):
@@ -88,6 +71,8 @@ class ControlEvaluator(Evaluator):
     Attributes:
         cameras: Names of the viewpoints.
         default_steps: Length of an episode, by setting.
+        more_protocols: Protocols of the suite's own, beside vipl's.
+        own_protocols: All of them, by name.
     """
 
     cameras: ClassVar[Sequence[str]]
@@ -97,21 +82,26 @@ class ControlEvaluator(Evaluator):
         "ever_success": True,
         "best_success": True,
     }
-    protocols: ClassVar[Mapping[str, str]] = PROTOCOLS
-    unheeded: ClassVar[Mapping[str, Sequence[str]]] = UNHEEDED
-    protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {
-        CORRELATION: correlation.METRICS,
-        GAIN: gain.METRICS,
-    }
-    graded: ClassVar[Sequence[str]] = (*correlation.METRICS, *gain.METRICS)
+    more_protocols: ClassVar[Sequence[ControlProtocol]] = ()
+    own_protocols: ClassVar[Mapping[str, ControlProtocol]] = {}
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",
         "best_success": "solved at the end, by the best policy on the way",
         "distance": "embedding distance to the goal",
-        **correlation.LABELS,
-        **gain.LABELS,
     }
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take the protocols in: vipl's, those of the classes above, and the suite's own."""
+        super().__init_subclass__(**options)
+        known = (*PROTOCOLS, *cls.own_protocols.values(), *cls.more_protocols)
+        cls.own_protocols = {one.name: one for one in known}
+        ours = cls.own_protocols.values()
+        cls.protocols = {one.name: one.summary for one in ours}
+        cls.unheeded = {one.name: one.unheeded for one in ours}
+        cls.protocol_metrics = {one.name: one.metrics for one in ours if one.metrics}
+        cls.graded = tuple(name for one in ours for name in one.metrics)
+        cls.labels = {**{k: v for one in ours for k, v in one.labels.items()}, **cls.labels}
 
     def __init__(
         self,
@@ -188,7 +178,7 @@ class ControlEvaluator(Evaluator):
             grid,
             tasks=self.tasks(),
             cameras=self.cameras,
-            protocols=self.protocols,
+            protocols=self.own_protocols,
             samples=self.planner.samples,
             oracle=oracle,
         )
@@ -199,95 +189,26 @@ class ControlEvaluator(Evaluator):
         goal = self.goal(cell.task, env)
         if not env.is_success(goal.states[-1]):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
-        runs = {
-            OFFLINE_RL: self._learn,
-            IMITATION: self._learn,
-            ONLINE_RL: self._practise,
-            CORRELATION: self._correlate,
-            GAIN: self._gain,
-        }
-        run = runs.get(cell.protocol, self._plan)
         assert cell.camera is not None
-        return run(cell, View(env, cell.camera, encoder), goal, rng)
+        view = View(env, cell.camera, encoder)
+        return self.own_protocols[cell.protocol].run(self, cell, view, goal, rng)
 
-    def _plan(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
-        env = view.env
-        start = goal.states[self._start_frame(env, goal)]
-        reward, shown = self._reward(cell, view, goal)
-        score = trajopt.visual_score(env, view.camera, reward) if reward else oracle_score(env)
-        states = trajopt.run_episode(
-            env, start, score, planner=self._planner(cell), steps=self.steps, rng=rng
-        )
-        return trajopt.outcome(view, states, goal.states[-1], reward=reward, shown=shown)
-
-    def _learn(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
-        picture, shown = None, "the ends of the trajectories"
-        other_goal = cell.variant == RANDOM_GOAL or self.goal_image is not None
-        if view.encoder is not None and other_goal:
-            picture, shown = self._goal_picture(cell, view.env, goal)
-        trajectories = self._trajectories(cell.task, view.env)
-        data = make_data(view, trajectories, goal=picture, rendering=self._rendering(cell.task))
-        weighted = cell.protocol == OFFLINE_RL
-        final, progress = learn(
-            view, data, self.policy, weighted=weighted, steps=self.steps, rng=rng
-        )
-        info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
-        return outcome(view, final, progress, goal=goal.states[-1], info=info)
-
-    def _practise(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
-        reward, shown = None, goal.name
-        if cell.variant not in (SPARSE_REWARD, TRUE_REWARD):
-            reward, shown = self._reward(cell, view, goal)
-        final, progress = practise(
-            Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
-            self.online,
-            self._starts(view.env, goal),
-            steps=self.steps,
-            rng=rng,
-            checkpoint=self.checkpoint,
-        )
-        return outcome(view, final, progress, goal=goal.states[-1], info={"goal": shown})
-
-    def _correlate(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
-        picture, shown = None, goal.name
-        if view.encoder is not None:
-            picture, shown = self._goal_picture(cell, view.env, goal)
-        measured = correlation.correlate(
-            view,
-            self._trajectories(cell.task, view.env, seed=cell.seed),
-            goal.states,
-            picture=picture,
-            rendering=self._rendering(cell.task),
-            rng=rng,
-        )
-        return replace(measured, info={"goal": shown, **measured.info})
-
-    def _gain(self, cell: Cell, view: View, goal: Goal, rng: np.random.Generator) -> Outcome:
-        reward, shown = self._reward(cell, view, goal)
-        measured = gain.measure(
-            view.env,
-            self._trajectories(cell.task, view.env, seed=cell.seed),
-            trajopt.visual_score(view.env, view.camera, reward) if reward else None,
-            planner=self.planner,
-            rng=rng,
-        )
-        return replace(measured, info={"goal": shown, **measured.info})
-
-    def _reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
+    def reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
         """Return the encoder's reward, None for the oracle, and the name of its goal."""
         if view.encoder is None:
             return None, goal.name
-        picture, shown = self._goal_picture(cell, view.env, goal)
+        picture, shown = self.goal_picture(cell, view.env, goal)
         return GoalReward(view.encoder, as_images(picture)), shown
 
-    def _trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+    def trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+        """Return the trajectories of a task, the suite's own or those of a data set."""
         if self.dataset.path is None:
             return self.make_trajectories(task, env, seed=seed)
         path = self.dataset.path.format(task=task)
         number, key = self.dataset.trajectories, self.dataset.image_key
         return load_trajectories(path, number, env, image_key=key)
 
-    def _rendering(self, task: str) -> str:
+    def rendering(self, task: str) -> str:
         """Return what pictures of a state depend on, beside the camera."""
         kind = f"{type(self).__module__}:{type(self).__qualname__}"
         grid = "" if self.mesh_grid_m is None else f" mesh_grid_m {self.mesh_grid_m}"
@@ -301,11 +222,15 @@ class ControlEvaluator(Evaluator):
             self._current = (task, self.make_env(task))
         return self._current[1]
 
-    def _starts(self, env: ControlEnv, goal: Goal) -> Begin:
+    def start(self, env: ControlEnv, goal: Goal) -> Floats:
+        """Return the state [S] in which a planned episode begins."""
+        return np.asarray(goal.states[self._start_frame(env, goal)])
+
+    def begin(self, env: ControlEnv, goal: Goal) -> Begin:
         """Return where policies that act begin."""
         if self.setting == "hard":
             return env.start_states
-        near = goal.states[self._start_frame(env, goal)]
+        near = self.start(env, goal)
         return lambda number, rng: np.tile(near, (number, 1))
 
     def _start_frame(self, env: ControlEnv, goal: Goal) -> int:
@@ -314,7 +239,11 @@ class ControlEvaluator(Evaluator):
         first_success = int(env.is_success(goal.states).argmax())
         return min(_EASY_FRAME, first_success // 2)
 
-    def _goal_picture(
+    def shows_own_goal(self, cell: Cell) -> bool:
+        """Tell whether the goal is that of the task, as the suite renders it."""
+        return cell.variant != RANDOM_GOAL and self.goal_image is None
+
+    def goal_picture(
         self, cell: Cell, env: ControlEnv, goal: Goal
     ) -> tuple[NDArray[np.uint8], str]:
         """Return what the encoder is shown as the goal, and its name."""
@@ -327,8 +256,3 @@ class ControlEvaluator(Evaluator):
             path = self.goal_image.format(task=cell.task, camera=cell.camera)
             return read_picture(Path(path))[None], path
         return env.render(goal.states[-1:], cell.camera), goal.name
-
-    def _planner(self, cell: Cell) -> Planner:
-        if cell.variant.startswith(BUDGET):
-            return replace(self.planner, samples=int(cell.variant.removeprefix(BUDGET)))
-        return self.planner

@@ -1,22 +1,20 @@
 """The grid of a control suite: which encoder, reward and planner stand in which cell."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
-    IMITATION,
     MAIN,
-    ONLINE_RL,
     ORACLE,
     RANDOM_GOAL,
     SPARSE_REWARD,
-    TRAJOPT,
     TRUE_REWARD,
     Cell,
     Grid,
 )
+from vipl.evaluation.protocols.protocol import ControlProtocol
 from vipl.names import choose
 
 
@@ -25,7 +23,7 @@ def control_cells(
     *,
     tasks: Iterable[str],
     cameras: Iterable[str],
-    protocols: Iterable[str],
+    protocols: Mapping[str, ControlProtocol],
     samples: int,
     oracle: bool,
 ) -> list[Cell]:
@@ -35,7 +33,7 @@ def control_cells(
         grid: What the user asked for.
         tasks: Of the suite.
         cameras: Of the suite.
-        protocols: Of the suite; the first is the default.
+        protocols: Of the suite, by name; the first is the default.
         samples: That the planner draws, unless a budget says otherwise.
         oracle: Whether the encoder under test is the oracle.
 
@@ -45,12 +43,14 @@ def control_cells(
     known = list(tasks)
     chosen = choose("task", grid.tasks, known)
     views = choose("camera", grid.cameras, cameras)
-    protocol = choose("protocol", [grid.protocol] if grid.protocol else None, protocols)[0]
+    protocol = protocols[
+        choose("protocol", [grid.protocol] if grid.protocol else None, protocols)[0]
+    ]
     budgets = _budgets(grid.budgets, protocol, samples)
     controls = _controls(grid.controls, protocol, len(known))
     variants = [MAIN] if oracle else [MAIN, *budgets, *controls]
     return [
-        Cell(task, camera, seed, protocol, variant)
+        Cell(task, camera, seed, protocol.name, variant)
         for variant in variants
         for seed in grid.seeds
         for task in chosen
@@ -59,17 +59,19 @@ def control_cells(
     ]
 
 
-def _budgets(budgets: Sequence[int], protocol: str, samples: int) -> list[str]:
-    if budgets and protocol != TRAJOPT:
-        raise UserError(f"budgets are of planning samples: they do not go with {protocol}")
+def _budgets(budgets: Sequence[int], protocol: ControlProtocol, samples: int) -> list[str]:
+    if budgets and not protocol.plans:
+        raise UserError(f"budgets are of planning samples: they do not go with {protocol.name}")
     return [f"{BUDGET}{budget}" for budget in budgets if budget != samples]
 
 
-def _controls(wanted: Sequence[str], protocol: str, tasks: int) -> list[str]:
+def _controls(wanted: Sequence[str], protocol: ControlProtocol, tasks: int) -> list[str]:
     controls = choose("control", wanted, CONTROLS) if wanted else []
     for control in (SPARSE_REWARD, TRUE_REWARD):
-        if control in controls and protocol != ONLINE_RL:
-            raise UserError(f"the control {control} goes with protocol=online_rl, not {protocol}")
-    if RANDOM_GOAL in controls and (tasks < 2 or protocol == IMITATION):  # that has no goal
+        if control in controls and not protocol.acts_for_reward:
+            raise UserError(
+                f"the control {control} goes with protocol=online_rl, not {protocol.name}"
+            )
+    if RANDOM_GOAL in controls and (tasks < 2 or not protocol.has_goal):
         controls.remove(RANDOM_GOAL)
     return controls
