@@ -2,7 +2,8 @@
 
 `python -m benchmarks.memory --manifest M` loads 20,000 clips (the paper's tuples) with the loader
 of `vipl fit`, and prints the memory of all its processes (loaders and decoders; shared pages count
-once) every thousand clips. `ratio` is memory after 2,000 clips over memory after all: 0.95 means
+once, and those of libraries' files not at all: whose they are depends on what else runs) every
+thousand clips. `ratio` is memory after 2,000 clips over memory after all: 0.95 means
 that it has grown by 5%. Decoding processes are replaced after 4,000 clips each, so single figures
 go up and down; each is the mean over the thousand clips before it. Linux only: it reads /proc.
 """
@@ -22,13 +23,14 @@ REFERENCE = 2000
 
 
 def memory_bytes(process: int | None = None) -> int:
-    """Return the proportional memory of a process, by default this one, and all below it."""
+    """Return the memory of a process, by default this one, and all below it."""
     folder = Path("/proc") / str(process or os.getpid())
     try:
         rollup = (folder / "smaps_rollup").read_text().splitlines()
-        kib = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        sizes = dict(line.split()[:2] for line in rollup[1:])
+        kib = int(sizes["Pss_Anon:"]) + int(sizes["Pss_Shmem:"])
         below = [child for file in folder.glob("task/*/children") for child in _words(file)]
-    except (OSError, StopIteration):  # it has just ended
+    except OSError:  # it has just ended
         return 0
     return 1024 * kib + sum(memory_bytes(int(child)) for child in below)
 

@@ -1,5 +1,7 @@
 """The command as a process: how fast it answers, what it imports, how it fails."""
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -91,6 +93,41 @@ def test_fit_without_a_configuration(capsys):
 def test_debug_shows_the_traceback(capsys):
     assert main(["manifest", "check", "nowhere.parquet", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def _closed_by(error):
+    """Raise as torch does: an error of its own while it deals with the system's."""
+    try:
+        raise error
+    except OSError:
+        raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904 - no cause, as there
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "No space left on device; free some, or write to another disk"),
+        (errno.EFBIG, "File too large; allow larger files by `ulimit -f unlimited`"),
+        (errno.EMFILE, "Too many open files; allow more by `ulimit -n 65536`"),
+        (errno.ENAMETOOLONG, "File name too long"),
+        (errno.ELOOP, "Too many levels of symbolic links"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(monkeypatch, capsys, number, said):
+    error = OSError(number, os.strerror(number), "runs/a")
+    monkeypatch.setattr("vipl.cli.fit.run_fit", lambda args: _closed_by(error))
+    assert main(["fit", "--config", "folder"]) == 2
+    assert capsys.readouterr().err == f"vipl: runs/a: {said}\n"
+
+
+def test_names_that_cannot_be(tmp_path, capsys):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert main(["configs", "copy", "folder", str(tmp_path / "a" / "x.yaml")]) == 2
+    assert main(["configs", "copy", "folder", str(tmp_path / ("x" * 300))]) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 2
+    assert "File name too long" in shown[1]
 
 
 class Plugin:

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -73,6 +74,20 @@ def test_a_manifest_gives_its_held_out_clips(tmp_path, encoders):
     rows = table(tmp_path / "val")
     assert len(rows) == 2 * 3
     assert {row["frames"] for row in rows} == {"6"}
+
+
+def test_a_video_beside_its_growing_curves(tmp_path, encoders):
+    media.write_video(tmp_path / "a.mp4", media.moving_square(12, 48, 64))
+    assert curves([tmp_path / "a.mp4"], encoders, tmp_path / "out", "--animate") == 0
+    with Image.open(tmp_path / "out" / "a.webp") as animation:
+        assert animation.n_frames == 12
+        shown = []
+        for number in (0, 6, 11):
+            animation.seek(number)
+            shown.append(np.asarray(animation.convert("L"), dtype=np.int64))
+    half = shown[0].shape[1] // 2
+    ink = [int((picture[:, half:] < 200).sum()) for picture in shown]
+    assert ink[0] < ink[1] < ink[2]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_every_command_of_the_page_works(tmp_path: Path) -> None:
         path.parent: [json.loads(line) for line in path.read_text().splitlines()]
         for path in tmp_path.glob("results/*/*/records.jsonl")
     }
-    assert len(runs) == sum("--encoder" in command for command in outputs) == 4
+    assert len(runs) == sum("--encoder" in command for command in outputs) == 5
     for folder, records in runs.items():
         assert all(record["error"] is None for record in records)
         if folder.name.startswith("oracle"):

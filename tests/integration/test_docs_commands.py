@@ -63,11 +63,13 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(ROOT / name)
     suite = [block.text for block in PYTHON if block.page == "docs/writing_a_suite.md"]
     (tmp_path / "my_suite.py").write_text("\n\n".join(suite))
+    (tmp_path / "slider.py").write_text(next(b.text for b in PYTHON if "# slider.py" in b.text))
     (tmp_path / "mine.yaml").write_text("seed_everything: 1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    sys.modules.pop("my_suite", None)
+    for name in ("my_suite", "slider"):
+        sys.modules.pop(name, None)
 
 
 def test_every_block_has_a_language():

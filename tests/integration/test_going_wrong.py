@@ -115,6 +115,18 @@ def test_a_run_stops_at_the_first_number_that_is_not_finite(
     check_kept(run, [step - 1, step - 2] if step > 1 else [0])
 
 
+def test_the_weights_of_the_last_step_are_tried(tiny_manifest, tmp_path, capsys):
+    """No loss has seen them: they are finite, and too large."""
+    run = tmp_path / "run"
+    far = [ADAM, "model.optimizer.init_args.lr=1e30", "trainer.max_steps=1"]
+    assert fit(tiny_manifest, run, *far, "checkpoint.every_n_steps=100") == 2
+    shown = capsys.readouterr()
+    assert "embeddings are not finite at step 1, whose clips are " in shown.err
+    assert "Trained" not in shown.out
+    assert not (run / "encoder").exists()
+    check_kept(run, [0])
+
+
 def test_a_step_of_several_batches_is_named_by_all_of_them(tiny_manifest, tmp_path, capsys):
     run = tmp_path / "run"
     settings = ["trainer.accumulate_grad_batches=2", wrong(call=3, how="gradient")]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,6 +178,21 @@ def test_what_cannot_be_labelled(source, goal, encoder, tmp_path, capsys, change
     assert main(command(*settings.values(), *goals, more=change.get("more", ()))) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_data_set(source, goal, encoder, tmp_path, capsys):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(source, damaged)
+    file = damaged / "data" / "main_data.hdf5"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:3000])
+    assert main(command(damaged, tmp_path / "a", encoder, goal)) == 2
+    assert f"{damaged} cannot be read: OSError: " in capsys.readouterr().err
+    file.write_bytes(whole)
+    (damaged / "data" / "metadata.json").write_text("{")
+    assert main(command(damaged, tmp_path / "a", encoder, goal)) == 2
+    assert f"{damaged} cannot be read: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [damaged]
 
 
 def test_a_folder_that_is_there_is_left(source, goal, encoder, tmp_path, capsys):

@@ -166,4 +166,9 @@ def test_folders_and_tables_of_another_form(data, capsys):
         "EPIC_100_train.csv, row 1: the time is 'soon', expected such as 00:05:27.28"
         in last_error(capsys)
     )
+    write_table(
+        tables / "EPIC_100_train.csv", [segment("P01_01_1", "-00:00:01.00", "00:00:02.00", 1, 2)]
+    )
+    assert build(data, out) == 2
+    assert "row 1: the time is '-00:00:01.00', expected such as" in last_error(capsys)
     assert build(data, out, "--media", "film") == 2

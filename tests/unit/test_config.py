@@ -11,6 +11,12 @@ def write(path, text):
     return path
 
 
+def test_a_key_that_is_a_number_is_left_to_who_takes_it(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("scheduling: {4: 2, 8: 4}\n")
+    assert compose([file], []) == {"scheduling": {4: 2, 8: 4}}
+
+
 def test_later_layers_win_and_interpolations_resolve_last(tmp_path):
     first = write(tmp_path / "a.yaml", "model: {dim: 8}\ndata: {size: '${model.dim}', x: [1, 2]}\n")
     second = write(tmp_path / "b.yaml", "data: {x: [3]}\n")

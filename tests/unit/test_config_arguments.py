@@ -81,7 +81,6 @@ def parse(cli, tmp_path, monkeypatch):
         ("overwrite=yes", True),
         ("model.optimizer.init_args.lr=1e-4", 1e-4),
         ("model.optimizer.init_args={lr: 1e-4}", {"lr": 1e-4}),
-        ("trainer=null", {"max_steps": 4}),
     ],
 )
 def test_an_argument_reads_as_its_key_says(parse, argument, value):

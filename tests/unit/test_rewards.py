@@ -40,6 +40,8 @@ def test_several_goal_images_have_one_mean_embedding_computed_once(encoder, monk
 
 
 def test_a_goal_or_images_of_a_wrong_form(encoder):
+    with pytest.raises(TypeError, match=r"type ndarray, expected a tensor: vipl\.rewards\.as_im"):
+        GoalReward(encoder, images(1)[0].numpy())
     with pytest.raises(ValueError, match="the goal has no image"):
         GoalReward(encoder, images(3)[:0])
     with pytest.raises(ValueError, match=r"expected \[..., T, 3, H, W\]"):

@@ -82,7 +82,8 @@ class Steps:
     def end(self, loss=1.0, *, stepped=True):
         self.trainer.global_step += stepped
         outputs = {"loss": torch.tensor(loss)}
-        self.callback.on_train_batch_end(self.trainer, self.module, outputs, None, 0)
+        batch = Batch(torch.zeros(2, 4, 3, 32, 32, dtype=torch.uint8), NOTHING, [])
+        self.callback.on_train_batch_end(self.trainer, self.module, outputs, batch, 0)
 
     def finish(self):
         self.callback.on_train_end(self.trainer, self.module)

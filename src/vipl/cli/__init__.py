@@ -26,9 +26,16 @@ EXIT_BROKEN_PIPE = 141  # what a shell says of a program that a closed pipe ende
 
 # What a disk or its rights can refuse; anything else the system says is a defect of ours.
 _USER_ERRNOS = {
-    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC,
-    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EISDIR, errno.ELOOP, errno.EMFILE,
+    errno.ENAMETOOLONG, errno.ENFILE, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM,
+    errno.EROFS, errno.ETXTBSY,
 }  # fmt: skip
+_REMEDIES = {
+    errno.EDQUOT: "free some, or write to another disk",
+    errno.EFBIG: "allow larger files by `ulimit -f unlimited`",
+    errno.EMFILE: "allow more by `ulimit -n 65536`",
+    errno.ENOSPC: "free some, or write to another disk",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,15 +55,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except UserError as error:
         return _refuse(str(error), debug)
-    except OSError as error:
-        if error.errno not in _USER_ERRNOS:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        remedy = "; free some, or write to another disk" if error.errno == errno.ENOSPC else ""
-        return _refuse(f"{where}{error.strerror}{remedy}", debug)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        reason = _refusal_of_the_system(error)
+        if reason is None:
+            raise
+        return _refuse(reason, debug)
     return 0
+
+
+def _refusal_of_the_system(error: BaseException | None) -> str | None:
+    """Return what a disk, its rights or a limit refused, None if it was something else.
+
+    A library may have raised an error of its own while it dealt with that: torch does, where it
+    closes a file that it could not write.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _USER_ERRNOS:
+            where = f"{error.filename}: " if error.filename else ""
+            remedy = _REMEDIES.get(error.errno or 0)
+            return f"{where}{error.strerror}{f'; {remedy}' if remedy else ''}"
+        if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -74,4 +74,5 @@ def run_fit(args: argparse.Namespace) -> None:
     from vipl.console import say
 
     run_dir = fit(config)
-    say(f"Trained. The encoder is in {run_dir / 'encoder'}, its curves in {run_dir / 'curves'}.")
+    curves = f", its curves in {run_dir / 'curves'}" if (run_dir / "curves").is_dir() else ""
+    say(f"Trained. The encoder is in {run_dir / 'encoder'}{curves}.")

@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from vipl.config import shipped
 from vipl.config.keys import Config as Config
-from vipl.config.keys import Keys
+from vipl.config.keys import Keys, at
 from vipl.config.paths import expand
 from vipl.errors import UserError
 
@@ -62,7 +62,10 @@ def compose(
     for file in files:
         merged = _merge(merged, _without_empty_sections(read_layer(file, kind), keys))
     for text in _in_form(overrides):
-        merged = _merge(merged, _without_empty_sections(_override(text, keys, merged), keys))
+        layer = _override(text, keys, merged)
+        key = _split(text)[0]
+        keys.check_section(key, at(layer, key))
+        merged = _merge(merged, layer)
     composed = _resolve(merged)
     composed = {key: _expand(value, key) for key, value in composed.items()}
     keys.check(composed)
@@ -262,7 +265,7 @@ def _merge(base: Config, layer: Config) -> Config:
     if "class_path" in layer and base.get("class_path") != layer["class_path"]:
         merged.pop("init_args", None)
     for key, value in layer.items():
-        if key.endswith("+"):
+        if isinstance(key, str) and key.endswith("+"):
             merged[key[:-1]] = [*as_list(merged.get(key[:-1])), *as_list(value)]
             continue
         before = merged.get(key)

@@ -25,7 +25,11 @@ def explain(
         help_command: That lists the keys.
     """
     text = " ".join(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(error)).split())
-    nameless = re.search(r'key "([\w.]+)": Expected a dot import path string: (\S+)', text)
+    nameless = re.search(
+        r'key "([\w.]+)": (?:Does not validate against .*?Errors: - )?'
+        r"Expected a dot import path string: (\S+)",
+        text,
+    )
     if nameless is not None:
         section, name = nameless.groups()
         return (
@@ -53,6 +57,14 @@ def _wrong_value(text: str, keys: Keys, config: Config) -> str | None:
     missing = re.search(r"arguments are required: ([\w.]+)", text)
     if missing is not None:
         return f"{missing[1]} is required: add {missing[1]}=…"
+    argument = re.search(
+        r'key "([\w.]+)": .* expects a function or a callable class: '
+        r'Parser key "(\w+)": Expected ([^.]+)\. Got value: (.+?)\. Got value',
+        text,
+    )
+    if argument is not None:
+        section, name, expected, value = argument.groups()
+        return f"{section}.init_args.{name} is {value}, expected {expected}"
     named = re.findall(r'key "([\w.]+)"', text)
     if not named:
         return None

@@ -139,9 +139,22 @@ class Keys:
                     f"configuration: there is no key {key!r}: the arguments of a class are under "
                     f"init_args: {head}.init_args.{name}={shown}"
                 )
+            self.check_section(key, value)
             hint = self.type_of(key, config)
             if value is None and hint is not None and not _takes_null(hint):
                 raise UserError(f"configuration: {self.refusal(key, None, config)}")
+
+    def check_section(self, key: str, value: Any) -> None:
+        """Refuse a section in whose place there is a value.
+
+        Raises:
+            UserError: With the remedy.
+        """
+        if key in self.sections and not isinstance(value, dict):
+            raise UserError(
+                f"configuration: {key} is {'null' if value is None else value}, but it is a "
+                f"section: say {key}.NAME=… of what is in it, or leave it out"
+            )
 
     def refusal(self, key: str, value: Any, config: Config) -> str:
         """Return what is wrong with a value, and the remedy."""

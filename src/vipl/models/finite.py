@@ -76,7 +76,8 @@ def check_embeddings(embeddings: Tensor, network: str) -> None:
     wrong = int((~embeddings.isfinite()).any(dim=-1).sum())
     raise UserError(
         f"{network} embeds {wrong} of {len(embeddings)} images as numbers that are not finite: "
-        "take an encoder from before its training went wrong, such as an earlier checkpoint"
+        "take an encoder from before its training went wrong, such as an earlier checkpoint, or "
+        "look at the encoder's std and output_scale"
     )
 
 

@@ -54,7 +54,13 @@ class GoalReward:
         parts = list(goal) if isinstance(goal, list | tuple) else [goal]
         tensors = [part for part in parts if isinstance(part, Tensor)]
         batches = [part if part.ndim == 4 else part[None] for part in tensors]
-        if len(tensors) < len(parts) or not sum(map(len, batches)):
+        others = [part for part in parts if not isinstance(part, Tensor)]
+        if others:
+            raise TypeError(
+                f"the goal is of type {type(others[0]).__name__}, expected a tensor: "
+                "vipl.rewards.as_images(goal)"
+            )
+        if not sum(map(len, batches)):
             raise ValueError("the goal has no image, expected uint8 [3, H, W] or [G, 3, H, W]")
         embeddings = torch.cat([encoder.embed(batch) for batch in batches])
         self._set_goal(encoder, embeddings, distance, combine)

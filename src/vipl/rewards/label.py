@@ -31,7 +31,7 @@ from vipl.models.encoder import Encoder
 from vipl.processes.signals import terminated_by_exit
 from vipl.rewards.curves import SAME
 from vipl.rewards.goal import GoalReward, Mode, as_images, step_reward
-from vipl.rewards.minari_files import DATA, find_dataset, find_pictures
+from vipl.rewards.minari_files import DATA, damage, find_dataset, find_pictures, open_dataset
 
 Pictures: TypeAlias = NDArray[np.uint8]
 
@@ -77,10 +77,8 @@ def label(
         UserError: If there are no such pictures, the folder is not new, or embeddings are not
             finite.
     """
-    import minari
-
     _check_new(out)
-    dataset = minari.MinariDataset(source / "data")
+    dataset = open_dataset(source)
     if not (source / "data" / DATA).is_file():
         form = dataset.storage.metadata.get("data_format")
         raise UserError(f"{source} is stored as {form!r}, expected 'hdf5'")
@@ -161,6 +159,8 @@ def _unfinished(out: Path) -> Iterator[Path]:
             os.replace(folder, out)
         except (shutil.Error, OSError, RuntimeError) as error:  # of HDF5, without a number
             if os.strerror(errno.ENOSPC) not in str(error):
+                if isinstance(error, OSError) and not error.errno:  # HDF5's
+                    raise UserError(f"the data set cannot be read: {damage(error)}") from error
                 raise
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
         finally:

@@ -40,6 +40,33 @@ def find_dataset(name: str) -> Path:
     return path
 
 
+def open_dataset(folder: Path) -> Any:
+    """Return a `minari.MinariDataset`.
+
+    Raises:
+        UserError: If its files cannot be read.
+    """
+    import h5py
+    import minari
+
+    try:
+        dataset = minari.MinariDataset(folder / "data")
+        if (folder / "data" / DATA).is_file():
+            h5py.File(folder / "data" / DATA, "r").close()
+    except (OSError, ValueError, LookupError, TypeError) as error:  # damage shows in many ways
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise UserError(
+            f"{folder} cannot be read: {damage(error)}: make or fetch it again"
+        ) from error
+    return dataset
+
+
+def damage(error: BaseException) -> str:
+    """Return what a library says of a damaged file, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
 def find_pictures(
     space: spaces.Space[Any], image_key: str | None, *, option: str = "--image-key"
 ) -> str:

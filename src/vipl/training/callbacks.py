@@ -22,7 +22,7 @@ from vipl.models.collapse import CollapseSettings
 from vipl.models.encoder import Encoder
 from vipl.rewards.curves import Curve
 from vipl.training.module import VIPModule
-from vipl.training.watch import GradientNorm, StopNotFinite, WatchCollapse
+from vipl.training.watch import GradientNorm, WatchCollapse
 
 _log = logging.getLogger(__name__)
 
@@ -306,7 +306,6 @@ def default_callbacks(
     """Return the callbacks of every run."""
     return [
         Throughput(),
-        StopNotFinite(run_dir),
         BadClips(run_dir, max_failure_rate=max_failure_rate),
         GradientNorm(),
         RewardCurves(run_dir),

@@ -35,6 +35,7 @@ from vipl.training.resuming.metrics_file import MetricsFile
 from vipl.training.resuming.recipe import Record, check, note_on_processes, recipe_of
 from vipl.training.resuming.run_folder import CONFIG_FILE, claimed
 from vipl.training.settings import check_numbers
+from vipl.training.watch import StopNotFinite
 
 _TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the data module shares the samples out itself
@@ -175,6 +176,7 @@ class FitCLI(LightningCLI):
         rate, collapse = self.config.data.max_failure_rate, self.config_init["collapse"]
         keeper = Keeper(self.run_dir, self.config_init["checkpoint"], self.record)
         first: list[Callback] = [
+            StopNotFinite(self.run_dir),  # before anything is saved
             LastStep(keeper),
             *default_callbacks(self.run_dir, max_failure_rate=rate, collapse=collapse),
         ]

@@ -51,6 +51,11 @@ def check_numbers(config: Namespace) -> None:
             "trainer.val_check_interval is 0, expected steps, or a share of an epoch; "
             "trainer.limit_val_batches=0 leaves validation out"
         )
+    if config.trainer.limit_train_batches == 0:
+        raise UserError(
+            "trainer.limit_train_batches is 0, expected steps, or a share of an epoch: there would "
+            "be no step"
+        )
     _check_model(config.model.as_dict())
     clip = config.trainer.gradient_clip_val
     if clip is not None and not 0 <= clip < math.inf:

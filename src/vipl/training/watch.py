@@ -77,6 +77,7 @@ class StopNotFinite(Callback):
         self._fine = 0  # up to which this process has found all finite
         self._waiting: deque[_Reading] = deque()
         self._seen: dict[int, tuple[int, list[str]]] = {}  # batch: step, clips
+        self._frames: Tensor | None = None  # of the last batch
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
@@ -101,14 +102,24 @@ class StopNotFinite(Callback):
         """Have the flags of the batch computed, and send them to the host."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         self._waiting.append(_send(self._batch, _flags(trainer, pl_module, loss)))
+        if batch.frames.numel():  # not where a clip of it could not be read
+            self._frames = batch.frames
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Wait for what has been trained: its weights will be looked at, saved and exported."""
         self._look(pl_module, wait=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for the last batch."""
+        """Wait for the last batch, and try the weights that its step made: no loss has seen them.
+
+        Raises:
+            UserError: If numbers are not finite.
+        """
         self._look(pl_module, wait=True)
+        assert isinstance(pl_module, VIPModule)
+        fine = self._frames is None or bool(all_finite([_embedded(pl_module, self._frames)]))
+        if not pl_module.ranks.tell(fine)().all():
+            self._stop(pl_module.ranks, self._batch, "embeddings are not finite")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -199,6 +210,17 @@ class GradientNorm(Callback):
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             norm = norm / scaler._scale  # such an optimiser takes the scale out itself
         pl_module.log("train/gradient_norm", norm)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _embedded(pl_module: VIPModule, frames: Tensor) -> Tensor:
+    """Return embeddings of a batch as the exported encoder gives them; nothing is changed."""
+    training = pl_module.encoder.training
+    try:
+        with torch.inference_mode():
+            return pl_module.eval().embed(frames[:1])
+    finally:
+        pl_module.train(training)
 
 
 def _flags(trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> Tensor:

@@ -191,6 +191,8 @@ def _seconds(text: str) -> float:
     """Turn "00:05:27.28" into 327.28."""
     try:
         hours, minutes, seconds = text.split(":")
+        if "-" in text:
+            raise ValueError("a part is negative")
         time_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except (ValueError, OverflowError):
         time_s = math.nan

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.trajectories import Trajectory, from_states
 from vipl.errors import UserError
-from vipl.rewards.minari_files import find_dataset, find_pictures
+from vipl.rewards.minari_files import find_dataset, find_pictures, open_dataset
 
 
 def load_trajectories(
@@ -37,9 +37,7 @@ def load_trajectories(
             another size, or it has no states and neither pictures nor infos["success"].
     """
     folder = find_dataset(name)
-    import minari
-
-    dataset = minari.MinariDataset(folder / "data")
+    dataset = open_dataset(folder)
     if dataset.total_episodes < number:
         raise UserError(
             f"{name} holds {dataset.total_episodes} trajectories, {number} are asked for: "
