@@ -1,6 +1,7 @@
 """`vipl fit`: pre-training, and the help on its keys."""
 
 import argparse
+from inspect import isclass
 from typing import TypeAlias
 
 from vipl.errors import UserError
@@ -28,9 +29,14 @@ def _print_objectives() -> None:
     """Show the keys of each objective, which depend on the one that is chosen."""
     from jsonargparse import ArgumentParser
 
-    from vipl.objectives import LSTD, TCN, VIP
+    from vipl import objectives
 
-    for objective in (VIP, TCN, LSTD):
+    public = [getattr(objectives, name) for name in objectives.__all__]
+    for objective in public:
+        if not isclass(objective) or not issubclass(objective, objectives.Objective):
+            continue
+        if objective is objectives.Objective:
+            continue
         keys = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
         keys.add_class_arguments(objective, "model.objective.init_args")
         print(f"\nmodel.objective.class_path={objective.__name__}\n")
