@@ -97,6 +97,88 @@ def test_a_plateau_without_its_figure_is_refused(
     assert not by_step(tmp_path / "run" / "checkpoints")
 
 
+LIGHTNINGS = "pytorch_lightning.callbacks"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            [f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.StochasticWeightAveraging, "
+             "init_args: {swa_lrs: 0.01}}]"],
+            "EMAWeightAveraging",
+        ),
+        (
+            [f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.EMAWeightAveraging}}, "
+             f"{{class_path: {LIGHTNINGS}.EMAWeightAveraging}}]"],
+            "2 callbacks are EMAWeightAveraging",
+        ),
+        (
+            [f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.EarlyStopping, "
+             "init_args: {monitor: val/lossy}}]"],
+            "EarlyStopping watches 'val/lossy', which is not logged: did you mean val/loss?",
+        ),
+        (
+            [f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.ModelCheckpoint, "
+             "init_args: {monitor: val/loss, mode: lowest}}]"],
+            "`mode` can be min, max but got lowest",
+        ),
+        (["model.parameter_groups.backbone_rate=-0.5"], "backbone_rate is -0.5, expected 0 or"),
+        (
+            ["model.lr_scheduler={class_path: torch.optim.lr_scheduler.OneCycleLR, "
+             "init_args: {max_lr: 0.01, total_steps: 2}}"],
+            "model.lr_scheduler ends after 2 steps, and the run has 8: ",
+        ),
+        (
+            [f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.EarlyStopping, "
+             "init_args: {monitor: val/loss}}]", "trainer.val_check_interval=100"],
+            "trainer.val_check_interval=100 is more than the run's 8 steps: what watches",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_a_folder_is_made(
+    tiny_manifest, tmp_path, capsys, settings, message
+):
+    assert fit(tiny_manifest, tmp_path / "run", None, *settings) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_ends_before_its_first_validation_says_so(tiny_manifest, tmp_path, capsys):
+    short = ["trainer.max_steps=2", "trainer.val_check_interval=100"]
+    assert fit(tiny_manifest, tmp_path / "run", None, *short) == 0
+    shown = capsys.readouterr().out
+    assert "is more than the run's 2 steps: it ends without a validation" in shown
+    assert "its curves" not in shown
+
+
+def average(more=""):
+    return (
+        f"trainer.callbacks=[{{class_path: {LIGHTNINGS}.EMAWeightAveraging, "
+        f"init_args: {{decay: 0.5{more}}}}}]"
+    )
+
+
+def test_an_average_that_has_not_begun_is_the_weights_themselves(tiny_manifest, tmp_path):
+    plain, late = tmp_path / "plain", tmp_path / "late"
+    settings = ["trainer.max_steps=4", "trainer.val_check_interval=2"]
+    assert fit(tiny_manifest, plain, None, *settings) == 0
+    assert fit(tiny_manifest, late, None, *settings, average(", update_starting_at_step: 100")) == 0
+    assert figures(late) == figures(plain)
+    for folder in ("encoder", "checkpoints/step=4.ckpt"):
+        own, other = (load_encoder(run / folder).state_dict() for run in (late, plain))
+        assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_a_run_that_no_longer_averages_goes_on_from_the_weights(tiny_manifest, tmp_path):
+    plain, averaged = tmp_path / "plain", tmp_path / "averaged"
+    settings = ["trainer.val_check_interval=4"]
+    assert fit(tiny_manifest, plain, None, *settings) == 0
+    assert fit(tiny_manifest, averaged, None, *settings, average(), "trainer.max_steps=4") == 0
+    assert fit(tiny_manifest, averaged, None, *settings, "ckpt_path=last") == 0
+    assert column(averaged, "train/loss") == column(plain, "train/loss")
+
+
 class Groups(Callback):
     """Prints the optimiser's groups: numbers of parameters, decay, rate."""
 

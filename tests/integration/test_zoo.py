@@ -14,6 +14,7 @@ from vipl.cli import main
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
 from vipl.models.vjepa import checkpoint_filter_fn
+from vipl.models.weights import read_weights, select
 from vipl.models.zoo import build, entries, find, load
 from vipl.models.zoo.conformance import conformance
 from vipl.models.zoo.references import reference
@@ -246,6 +247,8 @@ def test_encoders_of_ones_own(tmp_path, monkeypatch):
         (OWN.replace("resize", "resise"), "own.yaml: tiny: .*resise"),
         (OWN.replace("output_dim: 8", "output_dim: many"), "own.yaml: tiny: .*output_dim"),
         (OWN.replace("  paper: ours\n", ""), "own.yaml: tiny: .*paper"),
+        (f"{OWN}    hash: 'sha257:0'\n", "hash is 'sha257:0', expected sha256:… or md5:…"),
+        (f"{OWN}    drop: ['(']\n", r"'\(' is no pattern of names: missing \)"),
     ],
 )
 def test_a_file_of_encoders_that_is_wrong(tmp_path, monkeypatch, text, message):
@@ -254,3 +257,28 @@ def test_a_file_of_encoders_that_is_wrong(tmp_path, monkeypatch, text, message):
     monkeypatch.setenv("VIPL_ENCODERS", str(file))
     with pytest.raises(UserError, match=message):
         entries()
+
+
+def test_an_entry_that_cannot_be_built_leaves_the_list_whole(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "own.yaml"
+    unknown = "weird:\n  paper: ours\n  licence: MIT\n  network: {}\n  weights: {{}}\n"
+    for network in ("resnet10tt", "hf-hub:a/b"):
+        file.write_text(unknown.format(repr(network)))
+        monkeypatch.setenv("VIPL_ENCODERS", str(file))
+        assert main(["encoders"]) == 0
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weird")]
+        assert row.split()[2] == "?"
+
+
+@pytest.mark.parametrize("text", ["error: x", "Repository not found\n", "root", "root:x:0:0:root"])
+def test_text_in_the_place_of_weights_is_refused(tmp_path, text):
+    file = tmp_path / "e.pth"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"e\.pth is not a checkpoint"):
+        read_weights(file)
+
+
+def test_two_tensors_that_are_renamed_to_one_are_refused():
+    content = {"a": torch.zeros(1), "module.a": torch.ones(1)}
+    with pytest.raises(UserError, match=r"'module\.a' and another tensor are both called 'a'"):
+        select(content, "file", rename={r"^module\.": ""})

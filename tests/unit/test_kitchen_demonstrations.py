@@ -9,8 +9,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from vipl.errors import UserError
 from vipl_evaluators.frankakitchen import demonstrations
-from vipl_evaluators.frankakitchen.demonstrations import FPS_HZ, Demonstration, load_index
+from vipl_evaluators.frankakitchen.demonstrations import (
+    FPS_HZ,
+    Demonstration,
+    load_index,
+    read_arrays,
+)
 from vipl_evaluators.frankakitchen.environment import ROBOT_JOINTS, KitchenEnv
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
@@ -166,3 +172,21 @@ def test_modules_of_commands_are_light(module: str) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    whole = load_index()[0].path.read_bytes()
+    file = tmp_path / "start_00.npz"
+    arrays = {"qpos": np.zeros((3, 30)), "qvel": np.zeros((3, 29)), "action": np.zeros((2, 9))}
+    for content in (whole[: len(whole) // 2], b"", b"PK", b"PK\x03\x04 and no more"):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=r"start_00\.npz is damaged"):
+            read_arrays(file)
+    for name, wrong in (("action", np.zeros((2, 3))), ("qpos", np.array([None]))):
+        np.savez(file, **{**arrays, name: wrong})
+        with pytest.raises(UserError, match=r"start_00\.npz is damaged") as refused:
+            read_arrays(file)
+        assert "allow_pickle" not in str(refused.value)
+    np.savez(file, **{name: one for name, one in arrays.items() if name != "action"})
+    with pytest.raises(UserError, match=r"is damaged \('action'"):
+        read_arrays(file)

@@ -100,6 +100,38 @@ def test_a_setting_with_which_mujoco_does_not_import_is_refused_first(no_library
         check_setting()
 
 
+@pytest.mark.parametrize("setting", ["nonsense", "wgl"])
+def test_a_setting_that_mujoco_does_not_know_is_refused(no_library, capsys, setting):
+    no_library.setenv("MUJOCO_GL", setting)
+    assert main(["demos", "verify", "--tasks", "light_on"]) == 2
+    said = f"MUJOCO_GL is '{setting}', expected one of egl, osmesa, glfw"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("opengl")
+def test_a_process_forked_from_one_that_has_drawn_does_not_wait_for_ever() -> None:
+    code = (
+        "import multiprocessing, sys\n"
+        "from vipl.control.opengl import make_context\n"
+        "from vipl.errors import UserError\n"
+        "def draw():\n"
+        "    try:\n"
+        "        make_context(size=16)\n"
+        "    except UserError as error:\n"
+        "        print(error, flush=True)\n"
+        "make_context(size=16)\n"
+        "process = multiprocessing.get_context('fork').Process(target=draw)\n"
+        "process.start()\n"
+        "process.join(20)\n"
+        "sys.exit(process.exitcode)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'start it afresh, as by vector_kwargs={"context": "spawn"}' in done.stdout
+
+
 @pytest.mark.parametrize("setting", ["", "glfw", "disabled"])
 def test_other_settings_do_not_keep_mujoco_from_being_imported(no_library, setting):
     no_library.setenv("MUJOCO_GL", setting)

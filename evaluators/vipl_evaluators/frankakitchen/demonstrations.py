@@ -4,6 +4,8 @@
 """
 
 import json
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,6 +106,8 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         )
     try:
         entries: list[dict[str, Any]] = json.loads(index.read_text())
+        if not isinstance(entries, list) or not entries:
+            raise ValueError("it lists nothing")
         return [
             Demonstration(
                 task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
@@ -178,9 +182,29 @@ def _without_doubles(demos: Sequence[Demonstration]) -> list[Demonstration]:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read the arrays of a demonstration's file."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    """Read the arrays of a demonstration's file.
+
+    Raises:
+        UserError: If it is damaged, or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        steps = len(arrays["action"])
+        shapes = {"qpos": (steps + 1, 30), "qvel": (steps + 1, 29), "action": (steps, 9)}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} is {list(arrays[name].shape)}, expected {list(shape)}")
+    except OSError as error:
+        if error.errno:
+            raise
+        raise UserError(f"{path} is damaged: make it again by `vipl demos generate`") from error
+    except (ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).partition("allow_pickle")[0].strip() or type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({reason}): make it again by `vipl demos generate`"
+        ) from error
+    return arrays
 
 
 def write_arrays(

@@ -52,6 +52,13 @@ def explain(
     return f"configuration: there is no key {key!r}{hint}"
 
 
+def refusal_of_a_class(text: str) -> str:
+    """Return what a class said of its arguments, out of a parser's list of all that it tried."""
+    tried = re.findall(r"^ *- (.+)$", text.partition("Errors:")[2], re.MULTILINE)
+    own = [one for one in tried if not one.startswith(("Expected", "Not a valid", "a "))]
+    return " ".join((own[0] if own else text).split())
+
+
 def _wrong_value(text: str, keys: Keys, config: Config) -> str | None:
     """Return what is wrong with the value that a parser's message is about, if it can be told."""
     missing = re.search(r"arguments are required: ([\w.]+)", text)

@@ -21,6 +21,9 @@ mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
 """
 
 _KNOWN = ("egl", "osmesa", "glfw")
+# What `import mujoco` takes besides: what is on by default, and what is off.
+_NEUTRAL = ("", "enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0")
+_drawn_by: list[int] = []  # this process, or one that it was forked from
 _FOUND = "VIPL_GL"  # what a trial here or in a parent found to work
 
 
@@ -64,8 +67,11 @@ def check_setting() -> None:
     Raises:
         UserError: If it names what this machine does not draw with.
     """
-    if os.environ.get("MUJOCO_GL") in ("egl", "osmesa"):
+    wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if wanted in ("egl", "osmesa"):
         _backend()
+    elif wanted not in (*_KNOWN, *_NEUTRAL):
+        raise UserError(f"MUJOCO_GL is {wanted!r}, expected one of {', '.join(_KNOWN)}")
 
 
 def make_context(*, size: int) -> Any:
@@ -78,8 +84,16 @@ def make_context(*, size: int) -> Any:
         One of mujoco's `GLContext` objects; `free()` ends it.
 
     Raises:
-        UserError: If there is no OpenGL.
+        UserError: If there is no OpenGL, or the process was forked from one that had drawn: OpenGL
+            would wait there for ever.
     """
+    if _drawn_by and os.getpid() not in _drawn_by:
+        raise UserError(
+            "this process was forked from one that had drawn, which OpenGL does not survive: draw "
+            'first afterwards, or start it afresh, as by vector_kwargs={"context": "spawn"} of '
+            "gymnasium.make_vec"
+        )
+    _drawn_by.append(os.getpid())
     keep_apart(mesa_next=True)
     context = importlib.import_module(f"mujoco.{_backend()}").GLContext(size, size)
     context.make_current()

@@ -261,6 +261,8 @@ def _check_images(images: object) -> None:
         kind = type(images).__name__
         raise TypeError(f"images are a {kind}, expected a tensor: vipl.rewards.as_images(pictures)")
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
+        if 0 in images.shape[2:]:
+            raise ValueError(f"images are {list(images.shape)}: there is no pixel in them")
         return
     remedy = ""
     if images.dtype != torch.uint8:

@@ -1,7 +1,6 @@
 """Files of weights: read without running what may be in them, and given a network's own names."""
 
 import errno
-import pickle
 import pickletools
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,9 @@ def read_weights(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise UserError(f"{path} is torn, or no safetensors file: {error}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what is no pickle fails in as many ways as there are files
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # of the disk, not of the content
         raise UserError(f"{path} {_unreadable(path, str(error))}") from error
@@ -71,8 +72,14 @@ def select(
             continue
         if not isinstance(value, Tensor) or not isinstance(name, str):
             raise UserError(f"{source} holds other weights: {name!r} is no tensor")
+        given = name
         for pattern, replacement in (rename or {}).items():
             name = re.sub(pattern, replacement, name)
+        if name in state:
+            raise UserError(
+                f"{source}: {given!r} and another tensor are both called {name!r} once they are "
+                "renamed: drop one of them"
+            )
         state[name] = value
     return state
 
@@ -152,7 +159,7 @@ def _pickled(path: Path) -> str | None:
                     called = ".".join(words[-2:])
                 if called and not called.startswith(("torch.", "collections.")):
                     return called
-    except (ValueError, EOFError):  # no pickle
+    except Exception:  # no pickle
         pass
     return None
 

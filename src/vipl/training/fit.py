@@ -16,7 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from vipl.config.composing import Config, as_list, to_yaml
-from vipl.config.explain import explain
+from vipl.config.explain import explain, refusal_of_a_class
 from vipl.config.keys import Keys
 from vipl.console import say
 from vipl.data.loading.datamodule import VideoDataModule
@@ -27,7 +27,7 @@ from vipl.models.collapse import CollapseSettings
 from vipl.processes.allocator import keep_freed_memory
 from vipl.training.callbacks import ProgressBar, default_callbacks
 from vipl.training.fit_config import Composer, write_times_as_text
-from vipl.training.module import VIPModule
+from vipl.training.module import FIGURES, VIPModule
 from vipl.training.parallel import TimmSyncBatchNorm, check_trainer, keep_gradients_once
 from vipl.training.resuming.files import LAST, AtomicCheckpointIO, Found, find, folder_of
 from vipl.training.resuming.keeper import CheckpointSettings, Keeper, LastStep, into_run_folder
@@ -35,6 +35,12 @@ from vipl.training.resuming.metrics_file import MetricsFile
 from vipl.training.resuming.recipe import Record, check, note_on_processes, recipe_of
 from vipl.training.resuming.run_folder import CONFIG_FILE, claimed
 from vipl.training.settings import check_numbers
+from vipl.training.user_callbacks import (
+    AverageFromTheStart,
+    check_callbacks,
+    check_validations,
+    watches_validations,
+)
 from vipl.training.watch import StopNotFinite
 
 _TRAINER_DEFAULTS = {
@@ -132,7 +138,10 @@ class FitCLI(LightningCLI):
             batch_size=self.config.data.batch_size,
             sync_batchnorm=self.config.trainer.sync_batchnorm,
         )
-        self.model.check_optimizer(validates=self.trainer.limit_val_batches != 0)
+        validates = self.trainer.limit_val_batches != 0
+        watches = self.model.check_optimizer(validates=validates, steps=self.trainer.max_steps)
+        watches |= watches_validations(self.trainer.callbacks)  # type: ignore[attr-defined]
+        self.note = check_validations(self.trainer, watched=watches) if validates else None
         self.datamodule.check_shared_memory(self.trainer.world_size, self.trainer.num_nodes)
         if self.goes_on and self.config.overwrite:
             raise UserError(
@@ -149,7 +158,12 @@ class FitCLI(LightningCLI):
         if self.found is not None:  # the encoder it started from may be gone, and is not needed
             self.config = config.clone()
             self.config.model.weights = None
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except UserError:
+            raise
+        except (ArgumentError, TypeError, ValueError) as error:  # of a class's own arguments
+            raise UserError(f"configuration: {refusal_of_a_class(str(error))}") from error
         self.config = config
 
     def _set_up_processor(self) -> None:
@@ -177,12 +191,14 @@ class FitCLI(LightningCLI):
         keeper = Keeper(self.run_dir, self.config_init["checkpoint"], self.record)
         first: list[Callback] = [
             StopNotFinite(self.run_dir),  # before anything is saved
+            AverageFromTheStart(),
             LastStep(keeper),
             *default_callbacks(self.run_dir, max_failure_rate=rate, collapse=collapse),
         ]
         if trainer["enable_progress_bar"] is not False:
             first.append(ProgressBar())
         theirs = as_list(trainer["callbacks"])
+        check_callbacks(theirs, FIGURES)
         into_run_folder(theirs, self.run_dir)
         kwargs["callbacks"] = [*first, *theirs, keeper]  # the last: it saves what theirs hold
         if trainer["deterministic"]:
@@ -241,7 +257,7 @@ class FitCLI(LightningCLI):
 
     def describe(self) -> str:
         """Return one line on what is trained on what, and lines on what it goes on from."""
-        lines = [describe(self.model, self.datamodule)]
+        lines = [describe(self.model, self.datamodule), *([self.note] if self.note else [])]
         if self.found is not None:
             lines += [f"{path} {reason}" for path, reason in self.found.passed_over]
             lines.append(f"going on after step {self.found.step} from {self.found.path}")

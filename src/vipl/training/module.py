@@ -29,6 +29,7 @@ from vipl.processes.ranks import Ranks
 from vipl.rewards.curves import Curve, curve_metrics, distances_to_last, mean_of_known
 from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
 from vipl.training.parallel import check_accumulation
+from vipl.training.user_callbacks import take_raw_weights
 
 Terms: TypeAlias = dict[str, Tensor]
 _Given = TypeVar("_Given")
@@ -38,6 +39,19 @@ _VIP = VIP()
 
 _ORDER = ("model.optimizer.class_path", "model.parameter_groups")
 _RATES = ("model.optimizer", "model.lr_scheduler", "model.parameter_groups")
+
+
+FIGURES = (
+    "val/loss",
+    "val/bumps",
+    "val/value_order_correlation",
+    "val/normalised_distance",
+    "val/start_distance",
+    "val/effective_rank",
+    "val/embedding_spread",
+    "val/relative_spread",
+)
+"""What a validation logs."""
 
 
 class HeldOutResult(NamedTuple):
@@ -122,23 +136,28 @@ class VIPModule(pl.LightningModule):
         """Refuse combinations of intervals that would make another loss."""
         check_accumulation(self.trainer)
 
-    def check_optimizer(self, *, validates: bool) -> None:
+    def check_optimizer(self, *, validates: bool, steps: int) -> bool:
         """Refuse an optimiser or a schedule that cannot work, before a run is begun.
 
         Args:
             validates: Whether the run has held-out clips.
+            steps: Of the run; -1 where it has no end.
+
+        Returns:
+            Whether the schedule watches a figure of validation.
 
         Raises:
             UserError: With the reason.
         """
         watches = check_optimizer(
-            self.encoder, self.optimizer, self.parameter_groups, self.lr_scheduler
+            self.encoder, self.optimizer, self.parameter_groups, self.lr_scheduler, steps=steps
         )
         if watches and not validates:
             raise UserError(
                 "model.lr_scheduler watches a figure of validation, and no clip is held out: build "
                 "the manifest with a --val-fraction, or choose another schedule"
             )
+        return watches
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser, and the schedule where there is one."""
@@ -272,7 +291,7 @@ class VIPModule(pl.LightningModule):
         self._check_held_out([loss], "terms of the held-out loss")
         frames = torch.cat([result.embeddings for result in results])
         correlation = [metric.value_order_correlation for metric in metrics]
-        logged = {
+        logged = {  # the names are `FIGURES`
             "val/loss": float(loss),
             "val/bumps": mean_of_known([metric.bumps for metric in metrics]),
             "val/value_order_correlation": mean_of_known(correlation),
@@ -325,6 +344,7 @@ class VIPModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the rates of now, where they were changed and that was accepted."""
+        take_raw_weights(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
         if not any(key.startswith(_RATES) for key in self.changed):
             return
         optimizer = make_optimizer(self.encoder, self.optimizer, self.parameter_groups)

@@ -62,8 +62,17 @@ def check_optimizer(
     make: OptimizerCallable,
     groups: ParameterGroups | None,
     make_schedule: LRSchedulerCallable | None,
+    *,
+    steps: int,
 ) -> bool:
     """Try an optimiser and its schedule on parameters of no account, before a run is begun.
+
+    Args:
+        encoder: To be trained.
+        make: Makes the optimiser.
+        groups: Of parameters.
+        make_schedule: Makes the schedule, if there is one.
+        steps: Of the run; -1 where it has no end.
 
     Returns:
         Whether the schedule watches a figure, so that it needs validations.
@@ -79,6 +88,12 @@ def check_optimizer(
     schedule = None
     if make_schedule is not None:
         schedule = _tried("model.lr_scheduler", lambda: make_schedule(optimizer))
+    total = getattr(schedule, "total_steps", None)
+    if isinstance(total, int) and steps > total:
+        raise UserError(
+            f"model.lr_scheduler ends after {total} steps, and the run has {steps}: "
+            f"model.lr_scheduler.init_args.total_steps={steps}"
+        )
     watches = isinstance(schedule, ReduceLROnPlateau)
     if watches and not hasattr(schedule, "monitor"):
         raise UserError(

