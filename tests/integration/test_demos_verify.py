@@ -98,7 +98,7 @@ def test_what_no_plan_made_is_not_planned_anew(
     assert "not noisy: name --kinds, and make those anew by" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["[", "[1]", '[{"name": "a"}]', "{}  {}"])
+@pytest.mark.parametrize("text", ["[", "[1]", '[{"name": "a"}]', "{}  {}", "{}"])
 def test_a_damaged_index_is_named(
     folder: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

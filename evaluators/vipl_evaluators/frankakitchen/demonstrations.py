@@ -106,8 +106,8 @@ def load_index(folder: Path | None = None) -> list[Demonstration]:
         )
     try:
         entries: list[dict[str, Any]] = json.loads(index.read_text())
-        if not isinstance(entries, list) or not entries:
-            raise ValueError("it lists nothing")
+        if not isinstance(entries, list):
+            raise ValueError("it is no list")
         return [
             Demonstration(
                 task_name=entry.pop("task"), seed=tuple(entry.pop("seed")), folder=folder, **entry
