@@ -1,11 +1,11 @@
 """Value-Implicit Pre-training: image encoders whose embedding distance is a reward."""
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vipl._moved import MovedModules
 from vipl._version import __version__
+from vipl.lazy import public_names
 
 if TYPE_CHECKING:
     from vipl.models import Encoder, load_encoder, save_encoder
@@ -23,12 +23,4 @@ _HOMES = {
 
 __all__ = ["Encoder", "GoalReward", "__version__", "load_encoder", "save_encoder"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vipl' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public_names(__name__, _HOMES)

@@ -1,9 +1,35 @@
-"""Functions that are imported when they are called: a command loads what it needs, and no more."""
+"""What is imported when it is asked for: commands and packages load what they need, and no more."""
 
-import argparse
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What a command adds its parser to."""
+
+
+def public_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's `__getattr__` and `__dir__`, which import a public name at its first use.
+
+    Args:
+        package: Its `__name__`.
+        homes: Each name to the module that defines it.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(homes[name]), name)
+
+    return get, lambda: sorted(import_module(package).__all__)
 
 
 def lazily(module: str, function: str) -> Callable[[argparse.Namespace], None]:

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeAlias
 
 from vipl._version import __version__
 from vipl.cli.bench import add_bench
@@ -18,8 +17,7 @@ from vipl.cli.study import add_study
 from vipl.config.arguments import add_configs
 from vipl.data.sources.arguments import add_manifest, add_prepare
 from vipl.errors import UserError
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands
 
 EXIT_USER_ERROR = 2
 EXIT_BROKEN_PIPE = 141  # what a shell says of a program that a closed pipe ended

@@ -1,11 +1,8 @@
 """`vipl bench`: what bounds a run, the step or the data."""
 
 import argparse
-from typing import TypeAlias
 
-from vipl.lazy import lazily, let_threads_sleep
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, lazily, let_threads_sleep
 
 
 def add_bench(commands: Commands) -> None:

@@ -4,12 +4,9 @@ Imports nothing heavy.
 """
 
 import argparse
-from typing import TypeAlias
 
 from vipl.config.paths import path_argument, text_argument
-from vipl.lazy import lazily, let_threads_sleep
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, lazily, let_threads_sleep
 
 
 def add_encoder_commands(commands: Commands) -> None:

@@ -1,12 +1,7 @@
 """`vipl eval` and `vipl compare`."""
 
-import argparse
-from typing import TypeAlias
-
 from vipl.config.paths import path_argument, text_argument
-from vipl.lazy import lazily
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, lazily
 
 
 def add_eval(commands: Commands) -> None:

@@ -2,12 +2,9 @@
 
 import argparse
 from inspect import isclass
-from typing import TypeAlias
 
 from vipl.errors import UserError
-from vipl.lazy import let_threads_sleep
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, let_threads_sleep
 
 
 class _FitHelp(argparse.Action):
@@ -32,9 +29,8 @@ def _print_objectives() -> None:
     from vipl import objectives
 
     public = [getattr(objectives, name) for name in objectives.__all__]
-    for objective in public:
-        if not isclass(objective) or not issubclass(objective, objectives.Objective):
-            continue
+    classes = [one for one in public if isclass(one) and issubclass(one, objectives.Objective)]
+    for objective in classes:
         if objective is objectives.Objective:
             continue
         keys = ArgumentParser(usage=argparse.SUPPRESS, add_help=False)

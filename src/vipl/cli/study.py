@@ -1,11 +1,6 @@
 """`vipl study`: several encoders, trained and evaluated alike."""
 
-import argparse
-from typing import TypeAlias
-
-from vipl.lazy import lazily
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, lazily
 
 
 def add_study(commands: Commands) -> None:

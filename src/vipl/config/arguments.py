@@ -3,13 +3,8 @@
 Imports nothing heavy.
 """
 
-import argparse
-from typing import TypeAlias
-
 from vipl.config.paths import path_argument
-from vipl.lazy import lazily
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from vipl.lazy import Commands, lazily
 
 
 def add_configs(commands: Commands) -> None:

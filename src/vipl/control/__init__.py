@@ -1,8 +1,8 @@
 """Control: simulators with full state access, and planning."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vipl.lazy import public_names
 from vipl.processes.llvm import keep_apart
 
 if TYPE_CHECKING:
@@ -21,12 +21,4 @@ _HOMES = {
 
 __all__ = ["ControlEnv", "MujocoEnv", "Planner"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vipl.control' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public_names(__name__, _HOMES)

@@ -1,7 +1,8 @@
 """Evaluation: plugins that turn an encoder into records, and what runs and reports them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vipl.lazy import public_names
 
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell, Evaluator, Grid, Outcome
@@ -33,12 +34,4 @@ __all__ = [
     "View",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vipl.evaluation' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public_names(__name__, _HOMES)

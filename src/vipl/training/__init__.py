@@ -1,7 +1,8 @@
 """Training: `vipl fit`, the Lightning module, optimisers, schedules, what is watched and saved."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vipl.lazy import public_names
 
 if TYPE_CHECKING:
     from vipl.training.optimizers import ParameterGroups
@@ -15,12 +16,4 @@ _HOMES = {
 
 __all__ = ["ParameterGroups", "WarmupCosine"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vipl.training' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public_names(__name__, _HOMES)

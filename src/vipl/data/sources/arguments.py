@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from vipl.config.paths import path_argument, text_argument
-from vipl.lazy import lazily
+from vipl.lazy import Commands, lazily
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Add: TypeAlias = Callable[..., argparse.Action]
 
 SOURCES = ("folder", "frames", "ego4d", "epic_kitchens", "ssv2")
