@@ -120,6 +120,18 @@ def test_what_the_system_refuses_is_a_sentence(monkeypatch, capsys, number, said
     assert capsys.readouterr().err == f"vipl: runs/a: {said}\n"
 
 
+def test_a_defect_that_came_up_on_the_way_keeps_its_traceback(monkeypatch):
+    def run(args):
+        try:
+            raise FileNotFoundError(errno.ENOENT, "No such file", "runs/a")
+        except OSError:
+            raise KeyError("ours")  # noqa: B904
+
+    monkeypatch.setattr("vipl.cli.fit.run_fit", run)
+    with pytest.raises(KeyError, match="ours"):
+        main(["fit", "--config", "folder"])
+
+
 def test_names_that_cannot_be(tmp_path, capsys):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")

@@ -66,10 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refusal_of_the_system(error: BaseException | None) -> str | None:
     """Return what a disk, its rights or a limit refused, None if it was something else.
 
-    A library may have raised an error of its own while it dealt with that: torch does, where it
-    closes a file that it could not write.
+    A library may have raised an error of its own while it dealt with that: torch does, a
+    RuntimeError, where it closes a file that it could not write. Errors of other kinds that came up
+    on the way are defects.
     """
-    while error is not None:
+    while isinstance(error, OSError | RuntimeError):
         if isinstance(error, OSError) and error.errno in _USER_ERRNOS:
             where = f"{error.filename}: " if error.filename else ""
             remedy = _REMEDIES.get(error.errno or 0)
