@@ -83,7 +83,7 @@ class ControlEvaluator(Evaluator):
         "best_success": True,
     }
     more_protocols: ClassVar[Sequence[ControlProtocol]] = ()
-    own_protocols: ClassVar[Mapping[str, ControlProtocol]] = {}
+    own_protocols: ClassVar[Mapping[str, ControlProtocol]] = {one.name: one for one in PROTOCOLS}
     labels: ClassVar[Mapping[str, str]] = {
         "success": "solved at the end",
         "ever_success": "solved at any step",
@@ -92,10 +92,9 @@ class ControlEvaluator(Evaluator):
     }
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Take the protocols in: vipl's, those of the classes above, and the suite's own."""
+        """Add the suite's own protocols to those of the class above."""
         super().__init_subclass__(**options)
-        known = (*PROTOCOLS, *cls.own_protocols.values(), *cls.more_protocols)
-        cls.own_protocols = {one.name: one for one in known}
+        cls.own_protocols = {**cls.own_protocols, **{one.name: one for one in cls.more_protocols}}
         ours = cls.own_protocols.values()
         cls.protocols = {one.name: one.summary for one in ours}
         cls.unheeded = {one.name: one.unheeded for one in ours}
