@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
-from tests.gloo import Pool
+from tests.fixtures import media
+from tests.fixtures.gloo import Pool
 from vipl.cli import main
 from vipl.control.opengl import choose_backend
 from vipl.data.checking import command as check_command

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests import media
+from tests.fixtures import media
 from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
 from vipl.errors import UserError
@@ -109,7 +109,10 @@ def export(folder, out, form):
 
 
 def walks(folder, out, protocol):
-    suite, more = "tests.unit.test_gain:Walks", ("controls=[]", "--protocol", protocol)
+    suite, more = (
+        "tests.unit.evaluation.protocols.test_gain:Walks",
+        ("controls=[]", "--protocol", protocol),
+    )
     return evaluate(folder, out, suite, "overflowing", *more)
 
 
@@ -150,7 +153,7 @@ def test_rewards_are_refused_where_a_distance_overflows(folder):
 @SLOW
 def test_an_episode_that_looks_the_same_all_along_is_told(folder, tmp_path, capsys):
     settings = ["controls=[]", "seeds=[0]", "tasks=[left]", "cameras=[front]", "steps=3"]
-    assert evaluate(folder, tmp_path, "tests.lines:Lines", "constant", *settings) == 0
+    assert evaluate(folder, tmp_path, "tests.fixtures.lines:Lines", "constant", *settings) == 0
     assert f"in 1 of 1 cells {SAME}" in capsys.readouterr().out
-    assert evaluate(folder, tmp_path, "tests.lines:Lines", "good", *settings) == 0
+    assert evaluate(folder, tmp_path, "tests.fixtures.lines:Lines", "good", *settings) == 0
     assert SAME not in capsys.readouterr().out

@@ -1,16 +1,16 @@
 """Every configuration that ships is read by the parser that reads it for users."""
 
 import copy
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from vipl.config.composing import compose
 from vipl.evaluation.running.config import resolve
 from vipl.training.fit import FitCLI
 from vipl.training.resuming.recipe import differences, recipe_of
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 FIT, EVAL = CONFIGS / "fit", CONFIGS / "eval"
 FILES = sorted(FIT.glob("*.yaml"))
 

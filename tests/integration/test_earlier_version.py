@@ -1,6 +1,6 @@
 """What version 0.1 wrote is read: a run, a checkpoint, a manifest, records.
 
-tests/kept/v0_1 was made by it: two steps on four small videos (weights rounded to 1/32,
+tests/fixtures/kept/v0_1 was made by it: two steps on four small videos (weights rounded to 1/32,
 so that they take little room), and an evaluation by the suite `videos`.
 """
 
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from vipl.cli import main
 
-KEPT = Path(__file__).parents[1] / "kept" / "v0_1"
+KEPT = ROOT / "tests/fixtures/kept" / "v0_1"
 CHECKPOINT = "trained/checkpoints/step=2.ckpt"
 
 

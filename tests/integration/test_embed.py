@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import media
+from tests.fixtures import media
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.decoding.video import VideoReader

@@ -5,14 +5,14 @@ import re
 import shutil
 import socket
 import sys
-from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
 import yaml
 
-from tests import hub_server, runs
+from tests import ROOT
+from tests.fixtures import hub_server, runs
 from vipl import load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.manifests.manifest import read_manifest
@@ -56,7 +56,7 @@ IMAGES = torch.randint(
 def results(run, tmp_path_factory):
     """What `vipl eval` says of the run's encoder, on a toy suite."""
     place = tmp_path_factory.mktemp("results")
-    shutil.copy(Path(__file__).with_name("toy_suite.py"), place)
+    shutil.copy(ROOT / "tests/fixtures/toy_suite.py", place)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr(sys, "path", list(sys.path))

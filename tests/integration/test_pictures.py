@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import media
+from tests import SHARED
+from tests.fixtures import media
 from vipl import GoalReward, load_encoder, save_encoder
 from vipl.cli import main
 from vipl.data.checking.picture_faults import picture_faults
@@ -22,7 +22,7 @@ from vipl.models import Encoder
 from vipl.models.zoo.golden import golden
 from vipl.rewards import as_images
 
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "pictures"
+CASES = SHARED / "cases" / "pictures"
 UPRIGHT = media.moving_square(6, 48, 64)
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tests import media
+from tests.fixtures import media
 from vipl.cli import main
 from vipl.data.decoding.video import VideoReader
 from vipl.data.encoding.formats import FORMATS

@@ -12,8 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests import media
-from tests.pages import ROOT
+from tests import ROOT
+from tests.fixtures import media
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -95,7 +95,7 @@ def vipl(installed, tmp_path, monkeypatch):
 def test_the_source_archive_holds_what_the_repository_does(built):
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = ["tests/conftest.py", "tests/example_plugin/pyproject.toml", "docs/index.md",
+    wanted = ["tests/conftest.py", "tests/fixtures/example_plugin/pyproject.toml", "docs/index.md",
               "docs/quickstart.png", "configs/fit/folder.yaml", "data_manifests/README.md",
               "studies/in_domain/study.yaml", "benchmarks/step.py", "mkdocs.yml", "Makefile",
               "CHANGELOG.md", "LICENSE", "tools/install.sh", "setup.py"]  # fmt: skip

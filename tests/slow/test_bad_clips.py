@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import media
-from tests.decoder_stand_in import ROOT
+from tests import ROOT
+from tests.fixtures import media
 from vipl.data.manifests.manifest import Clip, write_manifest
 
 CLIPS, OF_A_KIND, FRAMES = 1000, 10, 36
@@ -38,7 +38,7 @@ pytestmark = [
 # `vipl`, with a decoder that sleeps where a file's name begins by "hanging".
 VIPL = """
 import sys
-from tests.decoder_stand_in import CHILD
+from tests.fixtures.decoder_stand_in import CHILD
 from vipl.data.processes import isolation
 isolation._CHILD = CHILD
 from vipl.cli import main

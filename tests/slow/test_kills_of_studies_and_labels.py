@@ -17,8 +17,8 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from tests import media
-from tests.runs import TINY, Run
+from tests.fixtures import media
+from tests.fixtures.runs import TINY, Run
 from vipl import load_encoder, save_encoder
 
 KILLS = 20

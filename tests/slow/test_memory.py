@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.memory import measure
 
-from tests import media
+from tests.fixtures import media
 from vipl.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -15,8 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.datasets import UIDS, ego4d_video, narrations, write_ego4d, write_pictures, write_table
-from tests.mutations import damaged, mutated
+from tests.fixtures.datasets import (
+    UIDS,
+    ego4d_video,
+    narrations,
+    write_ego4d,
+    write_pictures,
+    write_table,
+)
+from tests.fixtures.mutations import damaged, mutated
 from vipl.config.composing import compose
 from vipl.data.checking.bad_clips import BadClip, read_bad_clips, write_bad_clips
 from vipl.data.decoding.frame_archive import FrameArchive, header

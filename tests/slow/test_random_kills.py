@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import (
+from tests.fixtures.runs import (
     Group,
     check_files,
     command,

@@ -2,16 +2,15 @@
 
 import ast
 import io
-from pathlib import Path
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
+from tests import ROOT
 from vipl.cli import _refuse
 from vipl.console import Console, say, visible
 
-ROOT = Path(__file__).parents[2]
 EVIL = "a\x1b[2J\x1b]0;title\x07\nvipl: all is well\r\x9b31m\u202e"
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2] / "src" / "vipl"
+from tests import ROOT
+
+PACKAGE = ROOT / "src" / "vipl"
 GROUND = {"_moved", "_version", "console", "errors", "files", "lazy", "names"}
 MOST_FILES = 12
 
@@ -41,7 +43,7 @@ ORDER = (
 
 
 def files() -> list[Path]:
-    return sorted(ROOT.rglob("*.py"))
+    return sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(module: str) -> str:
@@ -51,7 +53,7 @@ def room_of(module: str) -> str:
 
 
 def module_of(path: Path) -> str:
-    return ".".join(("vipl", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+    return ".".join(("vipl", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
         ".__init__"
     )
 
@@ -65,24 +67,24 @@ def imported(path: Path) -> Iterator[str]:
             yield from (one.name for one in node.names if one.name.startswith("vipl"))
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_asks_none_above_it(path: Path) -> None:
     own = room_of(module_of(path))
-    if own and path != ROOT / "evaluation" / "__init__.py":  # which names what users import
+    if own and path != PACKAGE / "evaluation" / "__init__.py":  # which names what users import
         above = [name for name in imported(path) if room_of(name) in ORDER[: ORDER.index(own)]]
         assert above == []
 
 
 def test_every_module_is_in_a_room_or_on_the_ground_floor() -> None:
-    loose = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
+    loose = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
     assert loose == GROUND
     for path in files():
-        if path.parent != ROOT and path != ROOT / "data" / "__init__.py":
+        if path.parent != PACKAGE and path != PACKAGE / "data" / "__init__.py":
             assert room_of(module_of(path)), path
 
 
 def test_a_room_holds_few_files() -> None:
-    for folder in {path.parent for path in files()} - {ROOT}:
+    for folder in {path.parent for path in files()} - {PACKAGE}:
         assert len([*folder.glob("[!_]*.py")]) <= MOST_FILES, folder
 
 
