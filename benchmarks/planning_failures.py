@@ -32,6 +32,7 @@ from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, sample_plans, still_plan
 from vipl.control.opengl import choose_backend
 from vipl.errors import UserError
+from vipl.evaluation.earlier_keys import as_now
 from vipl.evaluation.evaluator import MAIN, Cell
 from vipl.evaluation.reports.statistics import latest
 from vipl.evaluation.results import (
@@ -104,7 +105,7 @@ class Viewer:
         encoder = spec.build(MAIN, 0)
         assert encoder is not None
         self._encoder = encoder
-        config = run["config"]
+        config = as_now("trajopt", run["config"])
         looks = {name: config[name] for name in ("image_size", "offsamples", "mesh_grid_m")}
         suite = FrankaKitchen(**looks)
         suite.prepare()
@@ -112,7 +113,7 @@ class Viewer:
         self.goal = suite.goal(cell.task, self.env).states[-1]
         assert cell.camera is not None
         self.camera = cell.camera
-        self.planner = Planner(**config["planner"])
+        self.planner = Planner(**config["trajopt"])
         picture = self.env.render(self.goal[None], self.camera)
         self._reward = GoalReward(encoder, as_images(picture))
 

@@ -184,7 +184,7 @@ class Round:
              "--encoder", self.run, "--out", args.out / "results",
              "--run-id", name, f"tasks=[{','.join(scope.tasks)}]", f"cameras=[{scope.camera}]",
              f"seeds=[{','.join(numbers)}]", f"controls=[{','.join(controls)}]",
-             f"planner.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
+             f"trajopt.samples={args.samples}", *([f"steps={args.steps}"] if args.steps else []),
              "--workers", 1)  # fmt: skip
         self.planned = next((args.out / "results").glob(f"frankakitchen-v*/{name}"))
         return latest(read_records(self.planned / RECORDS_FILE)[0])

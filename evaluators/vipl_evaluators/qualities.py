@@ -16,7 +16,7 @@ from vipl.errors import UserError
 from vipl.names import choose
 
 if TYPE_CHECKING:
-    from vipl.evaluation.protocols.policy_learning import Dataset
+    from vipl.evaluation import Dataset
 
 Script: TypeAlias = Callable[[Floats], Floats]
 """A state [S] to an action [A] within [-1, 1]."""
@@ -137,7 +137,7 @@ def _expert(guide: Guide, rng: np.random.Generator) -> Way:
             return states, actions
     raise UserError(
         f"none of {_TRIALS} tries solved the task; with another MuJoCo than the one that it was "
-        "tried with, name trajectories by dataset.path"
+        "tried with, name trajectories by the protocol's dataset.path"
     )
 
 

@@ -31,7 +31,7 @@ _SHORT = [
 ]
 _EPISODE = [
     "tasks=rdoor_close", "cameras=left_cam", "seeds=0", "steps=2", "image_size=32",
-    "planner.samples=2", "planner.horizon_steps=2", "controls=[]", "workers=0",
+    "trajopt.samples=2", "trajopt.horizon_steps=2", "controls=[]", "workers=0",
 ]  # fmt: skip
 
 

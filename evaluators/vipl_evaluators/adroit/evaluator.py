@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Dataset, Goal
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import ENVIRONMENTS, HandEnv, RelocateEnv
 from vipl_evaluators.adroit.scene import CAMERAS, model_path
@@ -49,10 +49,12 @@ class Adroit(ControlEvaluator):
         """Make the hand with one task."""
         return ENVIRONMENTS[task](**self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+    def make_trajectories(
+        self, task: str, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
         """Follow the script, or the pen's demonstrations, as well as `dataset.quality` says."""
         assert isinstance(env, HandEnv)
-        return follow(make_guide(env), self.dataset, task=task, seed=seed)
+        return follow(make_guide(env), dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first demonstration, or what the script does from the usual start."""

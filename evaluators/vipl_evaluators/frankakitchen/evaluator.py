@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Dataset, Goal
 from vipl_evaluators.frankakitchen.demonstrations import load_index
 from vipl_evaluators.frankakitchen.environment import KitchenEnv
 from vipl_evaluators.frankakitchen.qualities import KitchenGuide
@@ -43,10 +43,12 @@ class FrankaKitchen(ControlEvaluator):
         """Make the kitchen with one task."""
         return KitchenEnv(TASKS[task], **self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+    def make_trajectories(
+        self, task: str, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
         """Follow demonstrations as well as `dataset.quality` says."""
         assert isinstance(env, KitchenEnv)
-        return follow(KitchenGuide(env), self.dataset, task=task, seed=seed)
+        return follow(KitchenGuide(env), dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the first held-out demonstration from the usual start."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from vipl.control.environment import ControlEnv
 from vipl.control.trajectories import Trajectory
-from vipl.evaluation import ControlEvaluator, Goal
+from vipl.evaluation import ControlEvaluator, Dataset, Goal
 from vipl_evaluators.metaworld.environment import SawyerEnv
 from vipl_evaluators.metaworld.scene import CAMERAS, model_path
 from vipl_evaluators.metaworld.script import make_guide
@@ -49,10 +49,12 @@ class MetaWorld(ControlEvaluator):
         """Make the table with one task."""
         return SawyerEnv(TASKS[task], **self.env_options)
 
-    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
+    def make_trajectories(
+        self, task: str, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
         """Follow the package's script as well as `dataset.quality` says."""
         assert isinstance(env, SawyerEnv)
-        return follow(make_guide(env), self.dataset, task=task, seed=seed)
+        return follow(make_guide(env), dataset, task=task, seed=seed)
 
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return what the script does from the usual start."""

@@ -7,6 +7,7 @@ is a plain dict, whose names and types the parser of the command then checks.
 import copy
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vipl.config import shipped
 from vipl.config.keys import Config as Config
 from vipl.config.keys import Keys, at
 from vipl.config.paths import expand
+from vipl.console import say
 from vipl.errors import UserError
 
 _NUMBER_OR_YAML = re.compile(
@@ -60,16 +62,42 @@ def compose(
     keys = keys or Keys({})
     merged: Config = {}
     for file in files:
-        merged = _merge(merged, _without_empty_sections(read_layer(file, kind), keys))
+        layer = read_layer(file, kind)
+        for name in [name for name in layer if name in keys.renamed]:
+            _say_what_to_write(name, keys, where=f"{file}: ")
+        merged = _merge(merged, _without_empty_sections(as_now(layer, keys), keys))
     for text in _in_form(overrides):
-        layer = _override(text, keys, merged)
-        key = _split(text)[0]
-        keys.check_section(key, at(layer, key))
-        merged = _merge(merged, layer)
+        _say_what_to_write(text.partition("=")[0], keys)
+        for one in _texts_now(text, keys):
+            layer = _override(one, keys, merged)
+            key = _split(one)[0]
+            keys.check_section(key, at(layer, key))
+            merged = _merge(merged, layer)
     composed = _resolve(merged)
     composed = {key: _expand(value, key) for key, value in composed.items()}
     keys.check(composed)
     return composed
+
+
+def as_now(config: Config, keys: Keys) -> Config:
+    """Return a configuration with the sections of earlier versions as they are called now."""
+    renamed: Config = {name: value for name, value in config.items() if name not in keys.renamed}
+    for name in keys.renamed.keys() & config.keys():
+        for key in keys.now(name):
+            renamed = _merge(renamed, _nested(key, config[name]))
+    return renamed
+
+
+def _texts_now(text: str, keys: Keys) -> list[str]:
+    key, equals, value = text.partition("=")
+    return [f"{new}{equals}{value}" for new in keys.now(key)]
+
+
+def _say_what_to_write(key: str, keys: Keys, *, where: str = "") -> None:
+    now = keys.now(key)
+    if now != [key]:
+        which = "write that" if len(now) == 1 else "write that of your protocol"
+        say(f"{where}{key} is now {' or '.join(now)}: {which}", file=sys.stderr)
 
 
 def _resolve(merged: Config) -> Config:

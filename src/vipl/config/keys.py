@@ -10,7 +10,7 @@ import functools
 import importlib
 import inspect
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -36,6 +36,7 @@ class Keys:
         types_of: By key, such as "data.batch_size".
         defaults: By key, where there is one.
         links: Of a key that takes its value from another: that one.
+        renamed: Sections of earlier versions, and the keys that each has become.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Keys:
         types_of: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
         links: Mapping[str, str] | None = None,
+        renamed: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self.renamed = dict(renamed or {})
         self.types = dict(types_of)
         self.defaults = dict(defaults or {})
         self.links = dict(links or {})
@@ -52,7 +55,9 @@ class Keys:
         } - set(types_of)
 
     @classmethod
-    def of(cls, parser: "ArgumentParser") -> "Keys":
+    def of(
+        cls, parser: "ArgumentParser", renamed: Mapping[str, Sequence[str]] | None = None
+    ) -> "Keys":
         """Return the keys of a parser."""
         keys = cls({})
         for action in parser._actions:
@@ -64,7 +69,7 @@ class Keys:
                 keys.types[source] = hint
                 keys.links[action.dest] = source
             keys.defaults.setdefault(action.dest, action.default)
-        return cls(keys.types, keys.defaults, keys.links)
+        return cls(keys.types, keys.defaults, keys.links, renamed)
 
     @classmethod
     @functools.cache  # a parser of a class with many arguments takes tenths of a second
@@ -121,6 +126,11 @@ class Keys:
         return bool(real) and all(
             get_origin(one) is list and get_args(one) == (str,) for one in real
         )
+
+    def now(self, key: str) -> list[str]:
+        """Return the keys that a key of an earlier version has become; another is itself."""
+        section, dot, rest = key.partition(".")
+        return [f"{new}{dot}{rest}" for new in self.renamed.get(section, [section])]
 
     def check(self, config: Config) -> None:
         """Refuse nulls where none may be, and arguments of a class beside its `class_path`.

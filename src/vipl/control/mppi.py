@@ -56,14 +56,14 @@ class Planner:
     def __post_init__(self) -> None:
         for name in ("samples", "horizon_steps", "iterations"):
             if getattr(self, name) < 1:
-                raise UserError(f"planner.{name} is {getattr(self, name)}, expected 1 or more")
+                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
         for name in ("temperature", "noise_std"):
             if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"planner.{name} is {getattr(self, name)}, expected above 0")
+                raise UserError(f"{name} is {getattr(self, name)}, expected above 0")
         if len(self.noise_filter) != 2:
-            raise UserError(f"planner.noise_filter is {self.noise_filter}, expected two numbers")
+            raise UserError(f"noise_filter is {self.noise_filter}, expected two numbers")
         if self.score not in get_args(ScoreMode):
-            raise UserError(f"planner.score is {self.score!r}, expected raw or normalised")
+            raise UserError(f"score is {self.score!r}, expected raw or normalised")
 
 
 def still_plan(planner: Planner, action_size: int) -> Floats:

@@ -62,11 +62,11 @@ class OnlineTraining:
             "steps", "environments", "rollout_episodes", "replay", "evaluate_every", "episodes",
         ):  # fmt: skip
             if getattr(self, name) < 1:
-                raise UserError(f"online.{name} is {getattr(self, name)}, expected 1 or more")
+                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
         if not 0 <= self.gamma < 1:
-            raise UserError(f"online.gamma is {self.gamma}, expected 0 or more, and less than 1")
+            raise UserError(f"gamma is {self.gamma}, expected 0 or more, and less than 1")
         if self.lr is not None and not self.lr > 0:
-            raise UserError(f"online.lr is {self.lr}, expected more than 0")
+            raise UserError(f"lr is {self.lr}, expected more than 0")
 
 
 def require_packages() -> None:

@@ -52,9 +52,9 @@ class PolicyTraining:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "lr", "max_weight", "evaluate_every", "episodes"):
             if not getattr(self, name) > 0:
-                raise UserError(f"policy.{name} is {getattr(self, name)}, expected more than 0")
+                raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
         if self.batch_size < 2:
-            raise UserError("policy.batch_size is 1, expected 2 or more (BatchNorm)")
+            raise UserError("batch_size is 1, expected 2 or more (BatchNorm)")
 
 
 class Acts(Protocol):

@@ -6,6 +6,7 @@ from vipl.lazy import public_names
 
 if TYPE_CHECKING:
     from vipl.evaluation.evaluator import Cell, Evaluator, Grid, Outcome
+    from vipl.evaluation.protocols.dataset import Dataset
     from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
     from vipl.evaluation.suites.control import ControlEvaluator
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cell": "vipl.evaluation.evaluator",
     "ControlEvaluator": "vipl.evaluation.suites.control",
+    "Dataset": "vipl.evaluation.protocols.dataset",
     "Evaluator": "vipl.evaluation.evaluator",
     "ControlProtocol": "vipl.evaluation.protocols.protocol",
     "Goal": "vipl.evaluation.protocols.protocol",
@@ -26,6 +28,7 @@ __all__ = [
     "Cell",
     "ControlEvaluator",
     "ControlProtocol",
+    "Dataset",
     "Evaluator",
     "Goal",
     "Grid",

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -114,12 +115,15 @@ class Evaluator(ABC):
         graded: Metrics that are no yes or no, even where all values happen to be 0 or 1.
         protocols: Name to a line that says what it does; the first is the default.
         labels: Metrics and traces in words, with their units, where the name does not do.
+        sections: Protocol to its settings, a frozen dataclass whose fields stand under the
+            protocol's name in the configuration; its values are the defaults.
         unheeded: Protocol to the arguments of `__init__` that do not bear on it; records do not
             depend on them.
         unit: What reports call one run of a task.
         sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
             set: then an interval says how much the mean would vary with other tasks, and reports
             show their distribution, not each of them.
+        settings: The same as `sections`, with what the user chose; the runner sets it.
         threads: Cores that a cell may use; the runner sets it. No result may depend on it.
         checkpoint: A file for a long cell to keep what it needs to go on after it was killed; the
             runner sets it before each cell, and removes it once the cell has finished.
@@ -131,9 +135,11 @@ class Evaluator(ABC):
     graded: ClassVar[Sequence[str]] = ()
     protocols: ClassVar[Mapping[str, str]] = {"default": "run every task"}
     labels: ClassVar[Mapping[str, str]] = {}
+    sections: ClassVar[Mapping[str, Any]] = {}
     unheeded: ClassVar[Mapping[str, Sequence[str]]] = {}
     unit: ClassVar[str] = "episode"
     sampled_tasks: ClassVar[bool] = False
+    settings: Mapping[str, Any] = MappingProxyType({})
     threads: int = 1
     checkpoint: Path | None = None
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipl.errors import UserError
+from vipl.evaluation.earlier_keys import as_before, as_now
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM, Cell
 from vipl.files import write_atomically
 from vipl.names import plain
@@ -204,7 +205,9 @@ def checkpoint_path(key: str) -> str:
 
 def default_run_id(run: Mapping[str, Any]) -> str:
     """Return a name for a run's folder: the same for the same run, another for another."""
-    text = json.dumps(identifying_settings(run), sort_keys=True)
+    protocol, config = run["protocol"], dict(run["config"])
+    config.update(as_before(protocol, config.pop(protocol)) if protocol in config else {})
+    text = json.dumps(_identifying({**run, "config": config}), sort_keys=True)
     setting = run["config"].get("setting")
     how = setting if isinstance(setting, str) else run["protocol"]
     return f"{plain(run['encoder']['label'])}-{how}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -286,7 +289,11 @@ def copy_record(source: tuple[Path, Record], folder: Path, cell: Cell) -> Record
 
 
 def identifying_settings(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two runs must share to be one, flat: `planner.samples` is one key."""
+    """Return what two runs must share to be one, flat: `trajopt.samples` is one key."""
+    return _identifying({**run, "config": as_now(run.get("protocol", ""), run["config"])})
+
+
+def _identifying(run: Mapping[str, Any]) -> dict[str, Any]:
     ignored = _NOT_COMPARED.union(run.get("unheeded", ()))
     config = {key: value for key, value in run["config"].items() if key not in ignored}
     return {

@@ -36,7 +36,7 @@ def test_an_unsolved_episode_is_asked_about(tmp_path):
         "eval", "--suite", "frankakitchen", "--encoder", str(encoder),
         "--out", str(tmp_path / "out"), "--run-id", "planned", "tasks=[rdoor_open]",
         "cameras=[left_cam]", "seeds=[0]",
-        "controls=[]", "steps=2", "planner.samples=2", "image_size=32",
+        "controls=[]", "steps=2", "trajopt.samples=2", "image_size=32",
     ])  # fmt: skip
     (run,) = (tmp_path / "out").glob("*/planned")
     done = ask(run)
@@ -68,7 +68,7 @@ def test_pixels_are_also_those_of_what_follows_the_object(tmp_path):
     run = {
         "run_id": "planned",
         "encoder": {"source": str(encoder), "sha256": read_encoder(str(encoder)).sha256},
-        "config": {"image_size": 128, "offsamples": 0, "mesh_grid_m": 0.012, "planner": {}},
+        "config": {"image_size": 128, "offsamples": 0, "mesh_grid_m": 0.012, "trajopt": {}},
     }
     viewer = Viewer(run, Cell("knob1_on", "left_cam", 0, TRAJOPT, MAIN))
     assert 60 < viewer.pixels() < 90

@@ -40,23 +40,26 @@ EPISODE = [
     "seeds=0",
     "steps=2",
     "image_size=32",
-    "planner.samples=2",
-    "planner.horizon_steps=2",
+    "trajopt.samples=2",
+    "trajopt.horizon_steps=2",
     "controls=[]",
-    "dataset.trajectories=3",
-    "policy.steps=20",
-    "policy.evaluate_every=20",
-    "policy.episodes=1",
-    "online.steps=8",
-    "online.environments=2",
-    "online.evaluate_every=8",
-    "online.rollout_episodes=1",
+    *(
+        f"{protocol}.{setting}"
+        for protocol in ("offline_rl", "imitation")
+        for setting in ("dataset.trajectories=3", "steps=20", "evaluate_every=20", "episodes=1")
+    ),
+    "correlation.dataset.trajectories=3",
+    "gain.dataset.trajectories=3",
+    "online_rl.steps=8",
+    "online_rl.environments=2",
+    "online_rl.evaluate_every=8",
+    "online_rl.rollout_episodes=1",
 ]
 SHORTER = {
     "fit": FIT,
     "frankakitchen": EPISODE,
     "metaworld": EPISODE,
-    "adroit": [word for word in EPISODE if not word.startswith("planner.horizon")],
+    "adroit": [word for word in EPISODE if not word.startswith("trajopt.horizon")],
     "my_suite:Reach": EPISODE[:5],
     "slider:Slider": EPISODE[:5],
     "render": ["--size", "32"],

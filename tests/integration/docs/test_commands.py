@@ -22,6 +22,7 @@ from vipl.config.keys import Keys
 from vipl.config.shipped import find
 from vipl.config.shipped import resolve as resolve_shipped
 from vipl.data.sources.recipes import read_recipe
+from vipl.evaluation.earlier_keys import EARLIER
 from vipl.evaluation.running.config import make_parser as make_eval_parser
 from vipl.evaluation.running.config import resolve
 from vipl.evaluation.suites.registry import load_suite
@@ -33,7 +34,17 @@ SHELL = [block for page in PAGES for block in blocks(page) if block.language == 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
 TODAYS = [page for page in PAGES if page != "CHANGELOG.md"]
 SUITES = ("frankakitchen", "videos")
-SECTIONS = ("model", "data", "trainer", "checkpoint", "planner", "policy", "online", "dataset")
+SECTIONS = (
+    "model",
+    "data",
+    "trainer",
+    "checkpoint",
+    *EARLIER,
+    "planner",
+    "policy",
+    "online",
+    "dataset",
+)
 
 
 def named(block: Block) -> str:

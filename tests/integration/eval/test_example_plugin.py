@@ -54,6 +54,24 @@ def read_run(directory: Path) -> tuple[Path, list[dict[str, Any]]]:
 
 def test_it_is_small() -> None:
     assert len((PLUGIN / "my_suite.py").read_text().splitlines()) < 60
+    protocol = (PLUGIN / "falling.py").read_text().partition("class WatchedReach")[0]
+    assert len(protocol.strip().splitlines()) < 40
+
+
+def test_a_protocol_of_its_own_and_its_settings(tmp_path: Path) -> None:
+    source = shutil.copytree(PLUGIN, tmp_path / "source")
+    options = ["--suite", "falling:WatchedReach", "--encoder", "oracle", "--workers", "0"]
+    options += ["protocol=falling", "tasks=[left]", "seeds=[0]", "image_size=32"]
+    done = vipl_eval([*options, "falling.frames=5", "--run-id=it"], source, source)
+    assert done.returncode == 0, done.stderr
+    lines = (source / "results/falling.WatchedReach-v1/it/records.jsonl").read_text().splitlines()
+    assert [json.loads(line)["metrics"] for line in lines] == [{"falling": 1.0}]
+    done = vipl_eval([*options, "falling.frame=5"], source, source)
+    assert done.returncode == 2
+    assert "there is no key 'falling.frame': did you mean falling.frames" in done.stderr
+    done = vipl_eval([*options[:4], "--protocol", "falling", "--help"], source, source)
+    assert "--falling.frames FRAMES" in done.stdout
+    assert "From one that is looked at to the next." in done.stdout
 
 
 def test_it_is_listed(site: Path, tmp_path: Path) -> None:
@@ -66,7 +84,7 @@ def test_it_is_listed(site: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_true_state_solves_it(site: Path, tmp_path: Path) -> None:
     options = ["--encoder", "oracle", "tasks=[left,right]", "seeds=[0]", "steps=30"]
-    planner = ["planner.samples=16", "image_size=32"]
+    planner = ["trajopt.samples=16", "image_size=32"]
     done = vipl_eval(["--suite", "reach", *options, *planner], site, tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     folder, records = read_run(tmp_path)
@@ -85,7 +103,7 @@ def test_the_true_state_solves_it(site: Path, tmp_path: Path) -> None:
 def test_an_encoder_and_its_controls(site: Path, tmp_path: Path) -> None:
     save_encoder(Encoder("resnet10t", output_dim=8, image_size=32), tmp_path / "encoder")
     options = ["--encoder", "encoder", "--workers", "0", "tasks=[left]", "seeds=[0]", "steps=3"]
-    planner = ["planner.samples=4", "planner.horizon_steps=2", "image_size=32"]
+    planner = ["trajopt.samples=4", "trajopt.horizon_steps=2", "image_size=32"]
     done = vipl_eval(["--suite", "reach", *options, *planner], site, tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     _, records = read_run(tmp_path)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("opengl")
 
 SMALL = (
     "tasks=[light_on,knob1_on]", "cameras=[left_cam]", "seeds=[3]", "steps=2", "image_size=64",
-    "planner.samples=4", "planner.horizon_steps=3",
+    "trajopt.samples=4", "trajopt.horizon_steps=3",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def test_an_encoder_is_compared_with_the_true_error(tmp_path):
     command = ["eval", "--suite", "frankakitchen", "--protocol", "correlation", "--encoder"]
     command += [str(encoder), "--out", str(tmp_path), "--run-id", "it", "--workers", "0"]
     small = ["tasks=[light_on]", "cameras=[left_cam]", "seeds=[0]", "image_size=32"]
-    small += ["dataset.trajectories=3", "controls=[oracle]"]
+    small += ["correlation.dataset.trajectories=3", "controls=[oracle]"]
     assert main([*command, *small]) == 0
     folder = tmp_path / "frankakitchen-v1/it"
     lines = (folder / "records.jsonl").read_text().splitlines()

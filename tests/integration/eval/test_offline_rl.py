@@ -14,8 +14,9 @@ from vipl.models.encoder import Encoder
 
 CONFIG = str(ROOT / "configs/eval/offline_rl.yaml")
 SMALL = [
-    "tasks=[rdoor_close]", "seeds=[0]", "image_size=16", "steps=4", "dataset.trajectories=3",
-    "policy.steps=6", "policy.evaluate_every=4", "policy.episodes=2", "--workers", "0",
+    "tasks=[rdoor_close]", "seeds=[0]", "image_size=16", "steps=4", "--workers", "0",
+    "offline_rl.dataset.trajectories=3", "offline_rl.steps=6", "offline_rl.evaluate_every=4",
+    "offline_rl.episodes=2",
 ]  # fmt: skip
 
 
@@ -151,12 +152,12 @@ def test_data_sets_that_do_not_do(tmp_path, minari_set, encoder, capsys):
 
     def refused(*changes):
         out = tmp_path / f"results{path.name}{len(changes)}"
-        assert evaluate(out, encoder, f"dataset.path={path}", *changes) == 2
+        assert evaluate(out, encoder, f"offline_rl.dataset.path={path}", *changes) == 2
         return capsys.readouterr().err
 
     path = minari_set
-    assert "holds 3 trajectories, 20 are asked for: dataset.trajectories=3" in refused(
-        "dataset.trajectories=20"
+    assert "holds 3 trajectories, 20 are asked for: offline_rl.dataset.trajectories=3" in refused(
+        "offline_rl.dataset.trajectories=20"
     )
     path = tmp_path / "nothing"
     assert "there is no data set" in refused()
@@ -185,5 +186,5 @@ def test_data_sets_that_do_not_do(tmp_path, minari_set, encoder, capsys):
 def test_budgets_and_unknown_qualities_are_refused(tmp_path, encoder, capsys):
     assert evaluate(tmp_path, encoder, "budgets=[8]") == 2
     assert "budgets are of planning samples" in capsys.readouterr().err
-    assert evaluate(tmp_path, encoder, "dataset.quality=mixde") == 2
+    assert evaluate(tmp_path, encoder, "offline_rl.dataset.quality=mixde") == 2
     assert "there is no quality 'mixde': expected mixed" in capsys.readouterr().err

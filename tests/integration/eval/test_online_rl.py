@@ -15,8 +15,9 @@ pytest.importorskip("sb3_contrib")
 
 SMALL = [
     "protocol=online_rl", "seeds=[0]", "cameras=[front]", "image_size=32", "steps=6", "--workers=0",
-    "online.environments=4", "online.hidden=[8]", "online.steps=192", "online.evaluate_every=48",
-    "online.episodes=2", "online.rollout_episodes=1", "--run-id=it",
+    "online_rl.environments=4", "online_rl.hidden=[8]", "online_rl.steps=192",
+    "online_rl.evaluate_every=48", "online_rl.episodes=2", "online_rl.rollout_episodes=1",
+    "--run-id=it",
 ]  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
 
 def test_the_report_shows_how_policies_learnt(tmp_path, encoder):
     controls = "controls=[oracle,random,sparse_reward,true_reward]"
-    assert evaluate(tmp_path, encoder, controls, "online.steps=96", "tasks=[left]") == 0
+    assert evaluate(tmp_path, encoder, controls, "online_rl.steps=96", "tasks=[left]") == 0
     found = {record["variant"] for record in records(tmp_path)}
     assert found == {"main", "oracle", "random", "sparse_reward", "true_reward"}
     page = (folder_of(tmp_path) / "report.html").read_text()
@@ -92,12 +93,12 @@ def test_a_control_of_another_protocol_is_refused(tmp_path, encoder, capsys):
 
 
 def test_settings_of_other_protocols_do_not_matter(tmp_path, capsys):
-    planned = ["protocol=trajopt", "tasks=[left]", "planner.samples=4"]
+    planned = ["protocol=trajopt", "tasks=[left]", "trajopt.samples=4"]
     assert evaluate(tmp_path, "oracle", *planned) == 0
-    assert evaluate(tmp_path, "oracle", *planned, "online.steps=7", "policy.steps=7") == 0
+    assert evaluate(tmp_path, "oracle", *planned, "online_rl.steps=7", "offline_rl.steps=7") == 0
     assert len(records(tmp_path)) == 1
-    changed = [*planned, "dataset.trajectories=2", "--run-id=other"]
+    changed = [*planned, "offline_rl.dataset.trajectories=2", "--run-id=other"]
     assert evaluate(tmp_path, "oracle", *changed) == 0
     assert "(reused from it)" in capsys.readouterr().out
-    assert evaluate(tmp_path, "oracle", *planned, "planner.samples=5") == 2
-    assert "planner.samples is 4 there and 5 here" in capsys.readouterr().err
+    assert evaluate(tmp_path, "oracle", *planned, "trajopt.samples=5") == 2
+    assert "trajopt.samples is 4 there and 5 here" in capsys.readouterr().err

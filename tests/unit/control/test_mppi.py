@@ -324,5 +324,5 @@ def test_a_score_for_every_plan() -> None:
     ],
 )
 def test_options_out_of_range_are_refused(name: str, value: float, expected: str) -> None:
-    with pytest.raises(UserError, match=rf"planner\.{name} is {value}, expected {expected}"):
+    with pytest.raises(UserError, match=rf"^{name} is {value}, expected {expected}"):
         Planner(**{name: value})  # type: ignore[arg-type]

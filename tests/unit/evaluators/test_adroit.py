@@ -10,7 +10,7 @@ import pytest
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
-from vipl.evaluation.protocols.policy_learning import Dataset
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl_evaluators.adroit import demonstrations, generate
 from vipl_evaluators.adroit.demonstrations import load_demonstrations
 from vipl_evaluators.adroit.environment import ENVIRONMENTS, HandEnv, PenEnv, RelocateEnv
@@ -152,8 +152,8 @@ def test_starts_differ_in_what_the_package_draws(env: HandEnv) -> None:
 
 @pytest.mark.parametrize(("quality", "solved"), [("expert", 3), ("mixed", 1)])
 def test_trajectories(env: HandEnv, quality: str, solved: int) -> None:
-    suite = Adroit(image_size=SIZE, dataset=Dataset(trajectories=3, quality=quality))
-    made = suite.make_trajectories(env.name, env)
+    asked = Dataset(trajectories=3, quality=quality)
+    made = Adroit(image_size=SIZE).make_trajectories(env.name, env, asked)
     assert sum(trajectory.success[-1] for trajectory in made) == solved
     assert len({trajectory.sha256 for trajectory in made}) == 3
 

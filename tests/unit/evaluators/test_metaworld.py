@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from vipl.control.environment import Floats
-from vipl.control.policies import PolicyTraining
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import IMITATION, ORACLE, Cell
-from vipl.evaluation.protocols.policy_learning import Dataset
+from vipl.evaluation.protocols.dataset import Dataset
+from vipl.evaluation.protocols.policy_learning import CloningSettings
 from vipl_evaluators.metaworld.environment import SawyerEnv
 from vipl_evaluators.metaworld.evaluator import MetaWorld
 from vipl_evaluators.metaworld.scene import CAMERAS
@@ -160,8 +160,8 @@ def test_the_hand_stays_within_its_space(drawer: SawyerEnv) -> None:
 
 @pytest.mark.parametrize(("quality", "solved"), [("expert", 3), ("mixed", 1)])
 def test_trajectories(drawer: SawyerEnv, quality: str, solved: int) -> None:
-    suite = MetaWorld(image_size=SIZE, dataset=Dataset(trajectories=3, quality=quality))
-    made = suite.make_trajectories("drawer_open", drawer)
+    asked = Dataset(trajectories=3, quality=quality)
+    made = MetaWorld(image_size=SIZE).make_trajectories("drawer_open", drawer, asked)
     assert sum(trajectory.success[-1] for trajectory in made) == solved
     for trajectory in made:
         assert trajectory.proprioception.shape == (len(trajectory.actions) + 1, 4)
@@ -171,9 +171,8 @@ def test_trajectories(drawer: SawyerEnv, quality: str, solved: int) -> None:
 
 
 def test_an_unknown_quality(drawer: SawyerEnv) -> None:
-    suite = MetaWorld(dataset=Dataset(quality="exprt"))
     with pytest.raises(UserError, match=r"exprt.*expert"):
-        suite.make_trajectories("drawer_open", drawer)
+        MetaWorld().make_trajectories("drawer_open", drawer, Dataset(quality="exprt"))
 
 
 @pytest.mark.usefixtures("opengl")
@@ -188,12 +187,10 @@ def test_pictures(drawer: SawyerEnv) -> None:
 
 def test_a_policy_learns_from_the_state() -> None:
     """End to end by the protocol of the study, with the state in the encoder's place."""
-    suite = MetaWorld(
-        image_size=SIZE,
-        steps=100,
-        dataset=Dataset(trajectories=6, quality="expert"),
-        policy=PolicyTraining(steps=1000, evaluate_every=1000, episodes=4),
-    )
+    suite = MetaWorld(image_size=SIZE, steps=100)
+    asked = Dataset(trajectories=6, quality="expert")
+    cloning = CloningSettings(steps=1000, evaluate_every=1000, episodes=4, dataset=asked)
+    suite.settings = {IMITATION: cloning}
     cell = Cell("drawer_open", "left_cap2", 0, IMITATION, ORACLE)
     outcome = suite.run_cell(cell, None, np.random.default_rng(0))
     assert outcome.metrics["best_success"] >= 0.5

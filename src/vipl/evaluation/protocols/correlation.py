@@ -12,7 +12,7 @@ object, H x W pixels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ from vipl.control.environment import ControlEnv, Floats
 from vipl.control.trajectories import Trajectory, known_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import CORRELATION, Cell, Outcome
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.evaluation.protocols.embedding_cache import embed_trajectories
 from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
 from vipl.evaluation.protocols.ranks import (
@@ -58,6 +59,17 @@ Measure: TypeAlias = Callable[[Floats], Floats]
 """States [N, S] to what is measured of each, [N]."""
 
 
+@dataclass(frozen=True)
+class CorrelationSettings:
+    """What is measured.
+
+    Attributes:
+        dataset: The trajectories.
+    """
+
+    dataset: Dataset = field(default_factory=Dataset)
+
+
 class Correlation(ControlProtocol):
     """Compare the distance with the true error."""
 
@@ -65,7 +77,8 @@ class Correlation(ControlProtocol):
     summary = "compare the distance with the true error along trajectories"
     metrics = METRICS
     labels = LABELS
-    unheeded = ("setting", "steps", "planner", "policy", "online")
+    settings: CorrelationSettings = CorrelationSettings()
+    unheeded = ("setting", "steps")
 
     def run(
         self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
@@ -76,7 +89,7 @@ class Correlation(ControlProtocol):
             picture, shown = suite.goal_picture(cell, view.env, goal)
         measured = correlate(
             view,
-            suite.trajectories(cell.task, view.env, seed=cell.seed),
+            suite.trajectories(cell, view.env, self.settings.dataset, seed=cell.seed),
             goal.states,
             picture=picture,
             rendering=suite.rendering(cell.task),

@@ -10,7 +10,7 @@ Shapes: N states, S state size, A states that are drawn, K sampled plans, H hori
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from vipl.control.planning import StateScore, oracle_score
 from vipl.control.trajectories import Trajectory, known_states
 from vipl.evaluation.evaluator import GAIN as PROTOCOL
 from vipl.evaluation.evaluator import Cell, Outcome
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
 from vipl.evaluation.protocols.ranks import UndefinedError, rank_correlation
 from vipl.evaluation.protocols.trajopt import visual_score
@@ -42,6 +43,17 @@ STATES = 16
 _LEAST = 1e-9  # won by the true reward: less is rounding
 
 
+@dataclass(frozen=True)
+class GainSettings(Planner):
+    """How plans are sampled and weighed, and in which states.
+
+    Attributes:
+        dataset: The trajectories that states are drawn from.
+    """
+
+    dataset: Dataset = field(default_factory=Dataset)
+
+
 class Gain(ControlProtocol):
     """Weigh plans twice."""
 
@@ -49,7 +61,8 @@ class Gain(ControlProtocol):
     summary = "weigh sampled plans by the distance, and tell what the true reward gains by that"
     metrics = METRICS
     labels = LABELS
-    unheeded = ("setting", "steps", "policy", "online")
+    settings: GainSettings = GainSettings()
+    unheeded = ("setting", "steps")
 
     def run(
         self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
@@ -58,9 +71,9 @@ class Gain(ControlProtocol):
         reward, shown = suite.reward(cell, view, goal)
         measured = measure(
             view.env,
-            suite.trajectories(cell.task, view.env, seed=cell.seed),
+            suite.trajectories(cell, view.env, self.settings.dataset, seed=cell.seed),
             visual_score(view.env, view.camera, reward) if reward else None,
-            planner=suite.planner,
+            planner=self.settings,
             rng=rng,
         )
         return replace(measured, info={"goal": shown, **measured.info})

@@ -4,6 +4,7 @@ Shapes: T steps, S state size, A actions, H x W pixels.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from vipl.rewards.minari_files import find_dataset, find_pictures, open_dataset
 
 
 def load_trajectories(
-    name: str, number: int, env: ControlEnv, *, image_key: str | None = None
+    name: str,
+    number: int,
+    env: ControlEnv,
+    *,
+    image_key: str | None = None,
+    section: str = "dataset",
 ) -> list[Trajectory]:
     """Return the first trajectories of a data set.
 
@@ -31,6 +37,7 @@ def load_trajectories(
         number: Of trajectories.
         env: That the policy will act in.
         image_key: Of the pictures in observations, where there are several.
+        section: Of the configuration, where the data set is chosen; messages name it.
 
     Raises:
         UserError: If there is no such data set, it holds fewer trajectories, its actions are of
@@ -41,17 +48,22 @@ def load_trajectories(
     if dataset.total_episodes < number:
         raise UserError(
             f"{name} holds {dataset.total_episodes} trajectories, {number} are asked for: "
-            f"dataset.trajectories={dataset.total_episodes}"
+            f"{section}.trajectories={dataset.total_episodes}"
         )
     size = int(np.prod(dataset.action_space.shape or (0,)))
     if size != env.action_size:
         raise UserError(f"{name} has actions of {size} numbers, the environment {env.action_size}")
     episodes = dataset.iterate_episodes(range(number))
-    return [_trajectory(dataset, episode, env, folder, image_key) for episode in episodes]
+
+    def find_key() -> str:
+        space = dataset.observation_space
+        return find_pictures(space, image_key, option=f"{section}.image_key")
+
+    return [_trajectory(episode, env, folder, find_key) for episode in episodes]
 
 
 def _trajectory(
-    dataset: Any, episode: Any, env: ControlEnv, folder: Path, image_key: str | None
+    episode: Any, env: ControlEnv, folder: Path, find_key: Callable[[], str]
 ) -> Trajectory:
     name = f"{folder.name}/{episode.id}"
     infos = episode.infos or {}
@@ -63,7 +75,7 @@ def _trajectory(
         return from_states(env, name, states, actions)
     if "success" not in infos:
         raise UserError(f"{folder} has no infos['success'], bool [T + 1]: which frames are solved?")
-    key = find_pictures(dataset.observation_space, image_key, option="dataset.image_key")
+    key = find_key()
     pictures = np.asarray(episode.observations[key] if key else episode.observations)
     rest = {k: v for k, v in episode.observations.items() if k != key} if key else {}
     return Trajectory(

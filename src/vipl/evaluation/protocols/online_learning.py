@@ -27,7 +27,7 @@ class OnlineRL(ControlProtocol):
 
     name = ONLINE_RL
     summary = "learn by acting, rewarded by the change of embedding distance"
-    unheeded = ("planner", "dataset", "policy")
+    settings: OnlineTraining = OnlineTraining()
     acts_for_reward = True
 
     def run(
@@ -39,7 +39,7 @@ class OnlineRL(ControlProtocol):
             reward, shown = suite.reward(cell, view, goal)
         final, progress = practise(
             Rewarded(view, reward, sparse=cell.variant == SPARSE_REWARD),
-            suite.online,
+            self.settings,
             suite.begin(view.env, goal),
             steps=suite.steps,
             rng=rng,

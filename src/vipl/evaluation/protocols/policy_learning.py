@@ -8,7 +8,7 @@ M transitions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,31 +20,21 @@ from vipl.control.policies import Acts, PolicyTraining, reward_weights, train_po
 from vipl.control.trajectories import Trajectory
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import IMITATION, OFFLINE_RL, Cell, Outcome
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.evaluation.protocols.embedding_cache import embed_trajectories
 from vipl.evaluation.protocols.protocol import ControlProtocol, Goal, Suite, View
 from vipl.rewards.goal import GoalReward, as_images
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """The trajectories that a policy is learnt from, or distances are compared on.
+class CloningSettings(PolicyTraining):
+    """How a policy is learnt from trajectories, and from which.
 
     Attributes:
-        trajectories: How many a task.
-        quality: Which of the suite's, such as "expert" or "mixed".
-        path: A Minari data set, by id or folder, instead of the suite's own; {task} in it is
-            filled in.
-        image_key: Of the pictures in its observations, where there are several.
+        dataset: The trajectories.
     """
 
-    trajectories: int = 20
-    quality: str = "mixed"
-    path: str | None = None
-    image_key: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.trajectories < 1:
-            raise UserError(f"dataset.trajectories is {self.trajectories}, expected 1 or more")
+    dataset: Dataset = field(default_factory=Dataset)
 
 
 class OfflineRL(ControlProtocol):
@@ -52,7 +42,7 @@ class OfflineRL(ControlProtocol):
 
     name = OFFLINE_RL
     summary = "clone trajectories, each step weighted by exp(temperature x reward)"
-    unheeded = ("planner", "online")
+    settings: CloningSettings = CloningSettings()
     weighted: ClassVar[bool] = True
 
     def run(
@@ -62,10 +52,10 @@ class OfflineRL(ControlProtocol):
         picture, shown = None, "the ends of the trajectories"
         if view.encoder is not None and not suite.shows_own_goal(cell):
             picture, shown = suite.goal_picture(cell, view.env, goal)
-        trajectories = suite.trajectories(cell.task, view.env)
+        trajectories = suite.trajectories(cell, view.env, self.settings.dataset)
         data = make_data(view, trajectories, goal=picture, rendering=suite.rendering(cell.task))
         final, progress = learn(
-            view, data, suite.policy, weighted=self.weighted, steps=suite.steps, rng=rng
+            view, data, self.settings, weighted=self.weighted, steps=suite.steps, rng=rng
         )
         info = {"goal": shown, "trajectories": [trajectory.name for trajectory in trajectories]}
         return outcome(view, final, progress, goal=goal.states[-1], info=info)

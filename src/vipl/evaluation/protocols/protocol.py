@@ -3,22 +3,21 @@
 Shapes: N episodes, T steps, S state size, D embedding size, I inputs of a policy.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vipl.control.environment import ControlEnv, Floats
-from vipl.control.mppi import Planner
-from vipl.control.online import OnlineTraining
-from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.evaluation.evaluator import Cell, Outcome
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.models.encoder import Encoder
 from vipl.rewards.goal import GoalReward, as_images
 
@@ -75,16 +74,10 @@ class Suite(Protocol):
 
     Attributes:
         steps: Length of an episode.
-        planner: How plans are made.
-        policy: How policies are learnt from trajectories.
-        online: How they are learnt by acting.
         checkpoint: A file for a long cell to keep what it needs to go on, or None.
     """
 
     steps: int
-    planner: Planner
-    policy: PolicyTraining
-    online: OnlineTraining
     checkpoint: Path | None
 
     def reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
@@ -98,8 +91,10 @@ class Suite(Protocol):
     def shows_own_goal(self, cell: Cell) -> bool:
         """Tell whether the goal is that of the task, as the suite renders it."""
 
-    def trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
-        """Return the trajectories of a task, the suite's own or those of a data set."""
+    def trajectories(
+        self, cell: Cell, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
+        """Return the trajectories of a cell's task, the suite's own or a Minari data set's."""
 
     def rendering(self, task: str) -> str:
         """Return what pictures of a state depend on, beside the camera."""
@@ -120,8 +115,10 @@ class ControlProtocol(ABC):
         metrics: Of its own, name to whether higher is better; the first is the one that tables
             show. Empty: those of the suite.
         labels: Metrics in words, with their units.
+        settings: A frozen dataclass, or None. Its fields stand under the protocol's name in the
+            configuration; the values here are the defaults.
         unheeded: Arguments of the suite that do not bear on it; records do not depend on them.
-        plans: Whether it plans, so that `budgets` are of its samples.
+        plans: Whether it plans, so that `budgets` are of its `settings.samples`.
         acts_for_reward: Whether a policy learns by acting, so that the controls `sparse_reward` and
             `true_reward` make sense.
         has_goal: Whether the encoder is shown one, so that the control `random_goal` makes sense.
@@ -131,10 +128,17 @@ class ControlProtocol(ABC):
     summary: ClassVar[str]
     metrics: ClassVar[Mapping[str, bool]] = {}
     labels: ClassVar[Mapping[str, str]] = {}
+    settings: Any = None
     unheeded: ClassVar[Sequence[str]] = ()
     plans: ClassVar[bool] = False
     acts_for_reward: ClassVar[bool] = False
     has_goal: ClassVar[bool] = True
+
+    def with_settings(self, settings: Any) -> "ControlProtocol":
+        """Return the same protocol with other settings."""
+        changed = copy.copy(self)
+        changed.settings = settings
+        return changed
 
     @abstractmethod
     def run(

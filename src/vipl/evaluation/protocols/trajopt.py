@@ -24,14 +24,14 @@ class TrajectoryOptimisation(ControlProtocol):
 
     name = TRAJOPT
     summary = "plan with MPPI on the embedding distance of each plan's last frame"
-    unheeded = ("dataset", "policy", "online")
+    settings: Planner = Planner()
     plans = True
 
     def run(
         self, suite: Suite, cell: Cell, view: View, goal: Goal, rng: np.random.Generator
     ) -> Outcome:
         """Plan and act for an episode."""
-        env, planner = view.env, suite.planner
+        env, planner = view.env, self.settings
         if cell.variant.startswith(BUDGET):
             planner = replace(planner, samples=int(cell.variant.removeprefix(BUDGET)))
         start = suite.start(env, goal)

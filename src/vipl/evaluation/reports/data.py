@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vipl.errors import UserError
+from vipl.evaluation.earlier_keys import as_now
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
@@ -19,6 +20,7 @@ from vipl.evaluation.evaluator import (
     RANDOM,
     RANDOM_GOAL,
     SPARSE_REWARD,
+    TRAJOPT,
     TRUE_REWARD,
 )
 from vipl.evaluation.reports.statistics import (
@@ -227,10 +229,11 @@ class Results:
     @property
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
-        config = self.run.get("config", {})
-        plans = config.get("protocol") not in (*LEARNING, *MEASURING)
-        planner = config.get("planner") if plans else None
-        samples = planner.get("samples") if isinstance(planner, dict) else None
+        config, protocol = self.run.get("config", {}), self.run.get("protocol", TRAJOPT)
+        if protocol in (*LEARNING, *MEASURING):
+            return None
+        settings = as_now(protocol, config).get(protocol)
+        samples = settings.get("samples") if isinstance(settings, dict) else None
         return samples if isinstance(samples, int) else None
 
 

@@ -3,12 +3,18 @@
 import argparse
 import shlex
 
-from vipl.config.composing import Config, compose, read_layer, to_yaml
-from vipl.config.keys import Keys
+from vipl.config.composing import compose, read_layer, to_yaml
 from vipl.console import Console
 from vipl.errors import UserError
-from vipl.evaluation.running.config import HELP_COMMAND, make_parser, resolve
-from vipl.evaluation.suites.registry import Listing, describe_suite, list_suites, load_suite
+from vipl.evaluation.running.config import HELP_COMMAND, keys_of, make_parser, resolve
+from vipl.evaluation.suites.registry import (
+    Listing,
+    Suite,
+    describe_suite,
+    list_suites,
+    load_suite,
+)
+from vipl.names import choose
 
 FLAGS = (
     "suite", "encoder", "protocol", "workers", "launcher", "device", "out", "run_id",
@@ -21,36 +27,44 @@ def run(args: argparse.Namespace) -> None:
     if args.list:
         _list(args.suite)
         return
-    config = compose(args.config, args.overrides, kind="eval", keys=_keys(args))
+    suite = _suite(args)
+    config = compose(args.config, args.overrides, kind="eval", keys=keys_of(suite))
     config.update({key: getattr(args, key) for key in FLAGS if getattr(args, key) is not None})
     if args.help:
         args.parser.print_help()
-        _print_keys(config)
+        _print_keys(suite, config.get("protocol"))
         return
+    settings = resolve(config, suite)
     if args.print_config:
-        print(to_yaml(resolve(config).config), end="")
+        print(to_yaml(settings.config), end="")
         return
     from vipl.evaluation.running.runner import evaluate
 
-    evaluate(config, command=command_line(args))
+    evaluate(settings, command=command_line(args))
 
 
-def _keys(args: argparse.Namespace) -> Keys:
-    """Return the keys of an evaluation, those of the suite among them that it names."""
+def _suite(args: argparse.Namespace) -> Suite | None:
+    """Return the suite that a command names: its keys are needed to read the rest."""
     named = [word.partition("=")[2] for word in args.overrides if word.startswith("suite=")]
     layers = (read_layer(file, "eval") for file in reversed(args.config))
     name = args.suite or next(
         iter([*reversed(named), *(layer["suite"] for layer in layers if layer.get("suite"))]), None
     )
-    return Keys.of(make_parser(load_suite(str(name)).cls if name else None))
+    return load_suite(str(name)) if name else None
 
 
-def _print_keys(config: Config) -> None:
-    suite = load_suite(str(config["suite"])) if config.get("suite") else None
+def _print_keys(suite: Suite | None, protocol: str | None) -> None:
     print("\nConfiguration keys, in a YAML file or as KEY=VALUE without the dashes:\n")
-    make_parser(suite.cls if suite else None).print_help()
     if suite is None:
-        print("\nName a suite to see its keys too: vipl eval --suite SUITE --help")
+        make_parser(None).print_help()
+        print(f"\nName a suite to see its keys too: {HELP_COMMAND}")
+        return
+    protocols = list(suite.cls.protocols)
+    shown = choose("protocol", [protocol or protocols[0]], protocols)
+    make_parser(suite.cls, protocols=shown).print_help()
+    if others := [name for name in suite.cls.sections if name not in shown]:
+        command = f"vipl eval --suite {suite.name} --protocol {others[0]} --help"
+        print(f"\nSettings of {', '.join(others)}: {command}")
 
 
 def command_line(args: argparse.Namespace) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vipl.config.composing import Config
 from vipl.console import Console, say
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import CONTROLS, ORACLE, RANDOM, Cell, Evaluator, Grid
@@ -26,7 +25,7 @@ from vipl.evaluation.results import (
     video_path,
     write_states,
 )
-from vipl.evaluation.running.config import Settings, build_evaluator, resolve
+from vipl.evaluation.running.config import Settings
 from vipl.evaluation.running.encoders import Encoders, check_device, read_encoders, role_of
 from vipl.evaluation.running.launchers import make_pool
 from vipl.evaluation.running.pool import launch
@@ -38,11 +37,11 @@ from vipl.names import choose
 from vipl.processes.signals import terminated_by_exit
 
 
-def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
+def evaluate(settings: Settings, *, command: str = "vipl eval") -> Path:
     """Run an evaluation, or what is left of it, and write its report.
 
     Args:
-        config: Plain values, as `vipl.config.composing.compose` returns them.
+        settings: As `vipl.evaluation.running.config.resolve` returns them.
         command: That was typed, for `run.json`.
 
     Returns:
@@ -53,8 +52,7 @@ def evaluate(config: Config, *, command: str = "vipl eval") -> Path:
             cell says what the user must mend.
         SystemExit: With status 1 if cells failed; the report is written nevertheless.
     """
-    settings = resolve(config)
-    evaluator = build_evaluator(settings.suite.cls, settings.arguments)
+    evaluator = settings.choice.build(settings.suite.cls)
     if settings.options.launcher == "local":  # a cluster's machines have devices of their own
         check_device(settings.options.device)
     cells = list_cells(evaluator, settings)
@@ -121,7 +119,7 @@ class _Evaluation:
         common: dict[str, Any] = {
             "suite": suite.name,
             "version": suite.cls.version,
-            "arguments": settings.heeded_arguments,
+            "arguments": settings.heeded,
             "mujoco": installed_version("mujoco"),
         }
         if inputs := dict(evaluator.inputs()):
@@ -176,7 +174,7 @@ class _Evaluation:
         options, suite = self.settings.options, self.settings.suite
         work = Work(
             suite.reference,
-            self.settings.arguments,
+            self.settings.choice,
             self.encoders,
             options.device,
             checkpoints={cell: str(self._checkpoint(cell).resolve()) for cell in left},

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vipl.data.encoding.video_writer import write_h264
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import RANDOM, Cell, Evaluator, Outcome
-from vipl.evaluation.running.config import build_evaluator
+from vipl.evaluation.running.config import Choice
 from vipl.evaluation.running.encoders import Encoders
 from vipl.models.encoder import Encoder
 
@@ -34,7 +34,7 @@ class Work:
 
     Attributes:
         suite: The evaluator as `module:Class`.
-        arguments: Of its `__init__`.
+        choice: Of its arguments, protocol and settings.
         encoders: Under test.
         device: Where they run.
         threads: Cores that a cell may use.
@@ -45,7 +45,7 @@ class Work:
     """
 
     suite: str
-    arguments: dict[str, Any]
+    choice: Choice
     encoders: Encoders
     device: str = "cpu"
     threads: int = 1
@@ -137,7 +137,7 @@ class Worker:
                 os.chdir(self.work.directory)
             module, _, name = self.work.suite.partition(":")
             cls = getattr(importlib.import_module(module), name)
-            self._evaluator = build_evaluator(cls, self.work.arguments)
+            self._evaluator = self.work.choice.build(cls)
             self._evaluator.threads = self.work.threads
         return self._evaluator
 

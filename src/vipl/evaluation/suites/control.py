@@ -1,5 +1,6 @@
 """Control suites: an environment for each task and where its goal comes from is all they say."""
 
+import inspect
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,19 +12,17 @@ from numpy.typing import NDArray
 
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.meshes import check_grid
-from vipl.control.mppi import Planner
-from vipl.control.online import OnlineTraining
 from vipl.control.opengl import choose_backend
-from vipl.control.policies import PolicyTraining
 from vipl.control.trajectories import Trajectory
 from vipl.data.decoding.pictures import read_picture
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import RANDOM_GOAL, Cell, Evaluator, Grid, Outcome
 from vipl.evaluation.protocols.correlation import Correlation
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.evaluation.protocols.gain import Gain
 from vipl.evaluation.protocols.minari_trajectories import load_trajectories
 from vipl.evaluation.protocols.online_learning import OnlineRL
-from vipl.evaluation.protocols.policy_learning import Dataset, Imitation, OfflineRL
+from vipl.evaluation.protocols.policy_learning import Imitation, OfflineRL
 from vipl.evaluation.protocols.protocol import Begin, ControlProtocol, Goal, View
 from vipl.evaluation.protocols.trajopt import TrajectoryOptimisation
 from vipl.evaluation.suites.control_cells import control_cells
@@ -40,31 +39,24 @@ PROTOCOLS: Sequence[ControlProtocol] = (
 )
 """Of every control suite; the first is the default."""
 
-_PAPERS_PLANNER = Planner()
-_PAPERS_POLICY = PolicyTraining()
 _EASY_FRAME = 20
-_DEFAULT_DATASET = Dataset()
-_ONLINE = OnlineTraining()
 
 
 class ControlEvaluator(Evaluator):
     """A suite of control tasks, with every protocol, control, video and error curve.
 
-    A subclass says how to make a task's environment and where its goal comes from.
+    A subclass says how to make a task's environment and where its goal comes from. Settings of
+    protocols are in `settings`.
 
     Args:
         setting: "hard": from the start of the goal's trajectory. "easy": from its frame 20, or
             half-way to its first success where that comes before. Policies learnt from
             trajectories begin at the start in both.
         steps: Length of an episode, instead of the setting's.
-        planner: How trajectory optimisation plans.
         image_size: Side of the pictures, in pixels.
         offsamples: Samples a pixel against jagged edges; 0 renders fastest.
         goal_image: A picture to use instead of the rendered goal; {task} and {camera} in its
             path are filled in.
-        dataset: What policies are learnt from, and distances are compared on.
-        policy: How they are.
-        online: How policies are learnt by acting.
         mesh_grid_m: Draw large meshes with their vertices merged in a grid of this width in metres,
             which is faster; 0.006 suits the kitchen. By default they are drawn as they are.
 
@@ -94,9 +86,15 @@ class ControlEvaluator(Evaluator):
     def __init_subclass__(cls, **options: Any) -> None:
         """Add the suite's own protocols to those of the class above."""
         super().__init_subclass__(**options)
+        if "dataset" not in inspect.signature(cls.make_trajectories).parameters:  # version 0.1's
+            raise UserError(
+                f"{cls.__name__}.make_trajectories must take the data set, too: "
+                "def make_trajectories(self, task, env, dataset, *, seed=0)"
+            )
         cls.own_protocols = {**cls.own_protocols, **{one.name: one for one in cls.more_protocols}}
         ours = cls.own_protocols.values()
         cls.protocols = {one.name: one.summary for one in ours}
+        cls.sections = {one.name: one.settings for one in ours if one.settings is not None}
         cls.unheeded = {one.name: one.unheeded for one in ours}
         cls.protocol_metrics = {one.name: one.metrics for one in ours if one.metrics}
         cls.graded = tuple(name for one in ours for name in one.metrics)
@@ -107,13 +105,9 @@ class ControlEvaluator(Evaluator):
         *,
         setting: Literal["easy", "hard"] = "hard",
         steps: int | None = None,
-        planner: Planner = _PAPERS_PLANNER,
         image_size: int = 224,
         offsamples: int = 0,
         goal_image: str | None = None,
-        dataset: Dataset = _DEFAULT_DATASET,
-        policy: PolicyTraining = _PAPERS_POLICY,
-        online: OnlineTraining = _ONLINE,
         mesh_grid_m: float | None = None,
     ) -> None:
         if steps is not None and steps < 1:
@@ -123,13 +117,9 @@ class ControlEvaluator(Evaluator):
         check_grid(mesh_grid_m)
         self.setting = setting
         self.steps = steps or self.default_steps[setting]
-        self.planner = planner
         self.image_size = image_size
         self.offsamples = offsamples
         self.goal_image = goal_image
-        self.dataset = dataset
-        self.policy = policy
-        self.online = online
         self.mesh_grid_m = mesh_grid_m
         self._current: tuple[str, ControlEnv] | None = None
 
@@ -152,19 +142,23 @@ class ControlEvaluator(Evaluator):
     def goal(self, task: str, env: ControlEnv) -> Goal:
         """Return the goal of a task; its environment helps to make states."""
 
-    def make_trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
-        """Make the suite's own trajectories of a task, as `dataset` asks for.
+    def make_trajectories(
+        self, task: str, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
+        """Make the suite's own trajectories of a task.
 
         Args:
             task: Its name.
             env: Of the task.
+            dataset: How many they are to be, and how good.
             seed: Of all that is random in them; policies are learnt from those of seed 0.
 
         Raises:
             UserError: By default: there are none.
         """
         raise UserError(
-            "the suite has no trajectories of its own: name a Minari data set by dataset.path"
+            "the suite has no trajectories of its own: name a Minari data set by the protocol's "
+            "dataset.path"
         )
 
     def prepare(self) -> None:
@@ -177,8 +171,7 @@ class ControlEvaluator(Evaluator):
             grid,
             tasks=self.tasks(),
             cameras=self.cameras,
-            protocols=self.own_protocols,
-            samples=self.planner.samples,
+            protocols=[self.protocol(name) for name in self.own_protocols],
             oracle=oracle,
         )
 
@@ -190,7 +183,12 @@ class ControlEvaluator(Evaluator):
             raise UserError(f"{cell.task}: its goal {goal.name} does not solve it")
         assert cell.camera is not None
         view = View(env, cell.camera, encoder)
-        return self.own_protocols[cell.protocol].run(self, cell, view, goal, rng)
+        return self.protocol(cell.protocol).run(self, cell, view, goal, rng)
+
+    def protocol(self, name: str) -> ControlProtocol:
+        """Return one of the suite's protocols, with the settings that `settings` has for it."""
+        protocol = self.own_protocols[name]
+        return protocol.with_settings(self.settings.get(name, protocol.settings))
 
     def reward(self, cell: Cell, view: View, goal: Goal) -> tuple[GoalReward | None, str]:
         """Return the encoder's reward, None for the oracle, and the name of its goal."""
@@ -199,13 +197,19 @@ class ControlEvaluator(Evaluator):
         picture, shown = self.goal_picture(cell, view.env, goal)
         return GoalReward(view.encoder, as_images(picture)), shown
 
-    def trajectories(self, task: str, env: ControlEnv, *, seed: int = 0) -> list[Trajectory]:
-        """Return the trajectories of a task, the suite's own or those of a data set."""
-        if self.dataset.path is None:
-            return self.make_trajectories(task, env, seed=seed)
-        path = self.dataset.path.format(task=task)
-        number, key = self.dataset.trajectories, self.dataset.image_key
-        return load_trajectories(path, number, env, image_key=key)
+    def trajectories(
+        self, cell: Cell, env: ControlEnv, dataset: Dataset, *, seed: int = 0
+    ) -> list[Trajectory]:
+        """Return the trajectories of a cell's task, the suite's own or a Minari data set's."""
+        if dataset.path is None:
+            return self.make_trajectories(cell.task, env, dataset, seed=seed)
+        return load_trajectories(
+            dataset.path.format(task=cell.task),
+            dataset.trajectories,
+            env,
+            image_key=dataset.image_key,
+            section=f"{cell.protocol}.dataset",
+        )
 
     def rendering(self, task: str) -> str:
         """Return what pictures of a state depend on, beside the camera."""

@@ -1,6 +1,6 @@
 """The grid of a control suite: which encoder, reward and planner stand in which cell."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import (
@@ -23,8 +23,7 @@ def control_cells(
     *,
     tasks: Iterable[str],
     cameras: Iterable[str],
-    protocols: Mapping[str, ControlProtocol],
-    samples: int,
+    protocols: Sequence[ControlProtocol],
     oracle: bool,
 ) -> list[Cell]:
     """Return the cells of the encoder under test, then those of its controls.
@@ -33,8 +32,7 @@ def control_cells(
         grid: What the user asked for.
         tasks: Of the suite.
         cameras: Of the suite.
-        protocols: Of the suite, by name; the first is the default.
-        samples: That the planner draws, unless a budget says otherwise.
+        protocols: Of the suite, with their settings; the first is the default.
         oracle: Whether the encoder under test is the oracle.
 
     Raises:
@@ -43,10 +41,9 @@ def control_cells(
     known = list(tasks)
     chosen = choose("task", grid.tasks, known)
     views = choose("camera", grid.cameras, cameras)
-    protocol = protocols[
-        choose("protocol", [grid.protocol] if grid.protocol else None, protocols)[0]
-    ]
-    budgets = _budgets(grid.budgets, protocol, samples)
+    named = {protocol.name: protocol for protocol in protocols}
+    protocol = named[choose("protocol", [grid.protocol] if grid.protocol else None, named)[0]]
+    budgets = _budgets(grid.budgets, protocol)
     controls = _controls(grid.controls, protocol, len(known))
     variants = [MAIN] if oracle else [MAIN, *budgets, *controls]
     return [
@@ -59,10 +56,10 @@ def control_cells(
     ]
 
 
-def _budgets(budgets: Sequence[int], protocol: ControlProtocol, samples: int) -> list[str]:
+def _budgets(budgets: Sequence[int], protocol: ControlProtocol) -> list[str]:
     if budgets and not protocol.plans:
         raise UserError(f"budgets are of planning samples: they do not go with {protocol.name}")
-    return [f"{BUDGET}{budget}" for budget in budgets if budget != samples]
+    return [f"{BUDGET}{budget}" for budget in budgets if budget != protocol.settings.samples]
 
 
 def _controls(wanted: Sequence[str], protocol: ControlProtocol, tasks: int) -> list[str]:

@@ -14,8 +14,8 @@ from vipl.cli import main
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.protocols.correlation import sweep, true_error
-from vipl.evaluation.protocols.policy_learning import Dataset
+from vipl.evaluation.protocols.correlation import CorrelationSettings, sweep, true_error
+from vipl.evaluation.protocols.dataset import Dataset
 from vipl.evaluation.protocols.ranks import (
     Course,
     UndefinedError,
@@ -42,7 +42,9 @@ def sees(what):
 
 
 def run(encoder, variant="main", *, seed=0, task="there", suite=Tables, **dataset):
-    made = suite(image_size=SIZE, dataset=Dataset(**{"trajectories": 6, **dataset}))
+    made = suite(image_size=SIZE)
+    asked = Dataset(**{"trajectories": 6, **dataset})
+    made.settings = {"correlation": CorrelationSettings(asked)}
     cell = Cell(task, "front", seed, "correlation", variant)
     with torch.inference_mode():
         return made.run_cell(cell, encoder, np.random.default_rng(seed))
@@ -143,9 +145,9 @@ def test_an_encoder_that_sees_the_arm_alone_is_found_out():
 
 def test_the_value_correlation_is_that_of_all_frames_together():
     outcome = run(sees("arm"), seed=3)
-    suite = Tables(dataset=Dataset(trajectories=6))
+    suite = Tables()
     env = suite.make_env("there")
-    made = suite.make_trajectories("there", env, seed=3)
+    made = suite.make_trajectories("there", env, Dataset(trajectories=6), seed=3)
     states = np.concatenate([each.states for each in made])
     columns = np.round(states[:, 0] * (SIZE - 8))
     ranked = scipy.stats.spearmanr(SIZE - 8 - columns, np.round(100 - 100 * states[:, 1]))
@@ -194,7 +196,7 @@ def test_a_suite_that_cannot_place_its_object():
 
 
 def test_without_states_true_errors_are_unknown(monkeypatch):
-    def make(self, task, env, *, seed=0):
+    def make(self, task, env, dataset, *, seed=0):
         one = from_states(env, "pictures", np.zeros((3, 2)), np.zeros((2, 2)))
         return [type(one)(**{**vars(one), "states": None})]
 
@@ -226,7 +228,12 @@ def evaluate(out, *more, encoder=None):
         encoder = save_encoder(small, out / "encoder")
     command = ["eval", "--suite", "tests.fixtures.tables:Tables", "--protocol", "correlation"]
     command += ["--encoder", str(encoder), "--out", str(out), "--run-id", "it", "--workers", "0"]
-    assert main([*command, "tasks=[there]", "seeds=[0,1]", "dataset.trajectories=4", *more]) == 0
+    assert (
+        main(
+            [*command, "tasks=[there]", "seeds=[0,1]", "correlation.dataset.trajectories=4", *more]
+        )
+        == 0
+    )
     folder = out / "tests.fixtures.tables.Tables-v1/it"
     lines = (folder / "records.jsonl").read_text().splitlines()
     return folder, [json.loads(line) for line in lines]
@@ -246,7 +253,7 @@ def test_the_report_shows_it(tmp_path, capsys):
     assert "planning budget" not in page
     assert page.count(" fine") >= 4  # a path of points for each trajectory
     capsys.readouterr()
-    evaluate(tmp_path, "planner.samples=5", "steps=7", "setting=easy", "policy.steps=9")
+    evaluate(tmp_path, "trajopt.samples=5", "steps=7", "setting=easy", "offline_rl.steps=9")
     assert "done before: 8 of 8 cells" in capsys.readouterr().out
 
 
@@ -262,7 +269,7 @@ def test_the_oracle_under_test_is_no_rate(tmp_path, capsys):
 
 
 def test_what_is_undefined_is_said_in_records_and_report(tmp_path):
-    folder, records = evaluate(tmp_path, "dataset.quality=failing", "controls=[]")
+    folder, records = evaluate(tmp_path, "correlation.dataset.quality=failing", "controls=[]")
     for record in records:
         assert record["error"] is None
         assert set(record["metrics"]) == {OBJECT}

@@ -26,9 +26,10 @@ def encoder():
     return Columns("resnet10t", output_dim=1, image_size=SIZE)
 
 
-def suite(**changes):
-    changes = {"steps": STEPS, "image_size": SIZE, "online": QUICK, **changes}
-    return Lines(**changes)
+def suite(online=QUICK, **changes):
+    made = Lines(**{"steps": STEPS, "image_size": SIZE, **changes})
+    made.settings = {"online_rl": online}
+    return made
 
 
 def run(suite, encoder, variant="main", *, seed=0, task="right"):
@@ -138,7 +139,7 @@ def test_controls_go_with_their_protocol():
 
 @pytest.mark.parametrize(("name", "value"), [("steps", 0), ("gamma", 1.0), ("lr", 0.0)])
 def test_settings_that_do_not_do(name, value):
-    with pytest.raises(UserError, match=rf"online\.{name} is {value}, expected"):
+    with pytest.raises(UserError, match=rf"^{name} is {value}, expected"):
         OnlineTraining(**{name: value})
 
 

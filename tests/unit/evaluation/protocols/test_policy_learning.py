@@ -11,23 +11,25 @@ from vipl.control.policies import Policy, PolicyTraining, reward_weights, train_
 from vipl.control.trajectories import from_states
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.protocols.policy_learning import Dataset, make_data, run_policy
+from vipl.evaluation.protocols.dataset import Dataset
+from vipl.evaluation.protocols.policy_learning import CloningSettings, make_data, run_policy
 from vipl.evaluation.protocols.protocol import View
 from vipl.models.encoder import Encoder
 
 STEPS = 12
-QUICK = PolicyTraining(
-    steps=300, lr=1e-2, hidden=(32,), temperature=3, scale="spread", evaluate_every=100, episodes=3
-)
+QUICK = CloningSettings(
+    steps=300, lr=1e-2, hidden=(32,), temperature=3, scale="spread", evaluate_every=100, episodes=3,
+    dataset=Dataset(trajectories=8),
+)  # fmt: skip
 
 
 class Taught(Lines):
     """Its trajectories go both ways from the middle: one way is right."""
 
-    def make_trajectories(self, task, env, *, seed=0):
+    def make_trajectories(self, task, env, dataset, *, seed=0):
         del seed
         made = []
-        for number in range(self.dataset.trajectories):
+        for number in range(dataset.trajectories):
             sign = -1.0 if number % 2 else 1.0
             actions = np.full((STEPS, 1), 0.7 * sign)
             start = np.array([0.02 * (number // 2) - 0.03])
@@ -48,10 +50,9 @@ def encoder():
 
 
 def suite(**changes):
-    dataset = Dataset(trajectories=8)
-    return Taught(
-        **{"steps": STEPS, "image_size": SIZE, "dataset": dataset, "policy": QUICK, **changes}
-    )
+    made = Taught(**{"steps": STEPS, "image_size": SIZE, **changes})
+    made.settings = {"offline_rl": QUICK, "imitation": QUICK}
+    return made
 
 
 def run(suite, encoder, protocol="offline_rl", *, variant="main", seed=0, task="right"):
@@ -167,9 +168,9 @@ def test_what_cannot_be_learnt_from(encoder):
     with pytest.raises(UserError, match="no states, which the oracle sees"):
         make_data(View(env, "front", None), [replace(unsolved[0], observations=None)], rendering="")
     for settings, message in (
-        ({"steps": 0}, "policy.steps is 0"),
-        ({"batch_size": 1}, "policy.batch_size is 1"),
-        ({"lr": float("nan")}, "policy.lr is nan"),
+        ({"steps": 0}, "^steps is 0"),
+        ({"batch_size": 1}, "^batch_size is 1"),
+        ({"lr": float("nan")}, "^lr is nan"),
     ):
         with pytest.raises(UserError, match=message):
             PolicyTraining(**settings)

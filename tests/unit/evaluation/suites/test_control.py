@@ -25,9 +25,13 @@ def run(suite, encoder, variant="main", seed=0, task="left", camera="front"):
         return suite.run_cell(cell, encoder, np.random.default_rng(seed))
 
 
-def lines(**changes):
-    planner = Planner(samples=32, horizon_steps=4, score="normalised")
-    return Lines(**{"steps": 30, "planner": planner, "image_size": SIZE, **changes})
+PLANNER = Planner(samples=32, horizon_steps=4, score="normalised")
+
+
+def lines(planner=PLANNER, **changes):
+    suite = Lines(**{"steps": 30, "image_size": SIZE, **changes})
+    suite.settings = {"trajopt": planner}
+    return suite
 
 
 def test_a_true_distance_solves_it_and_its_traces_say_so(encoder):
@@ -102,7 +106,7 @@ def test_budgets_change_the_number_of_samples(encoder):
     suite = lines(steps=2)
     run(suite, encoder, variant="samples=7")
     assert suite._current[1].drawn[1:3] == [7, 7]
-    assert suite.planner == replace(suite.planner, samples=32)
+    assert suite.settings == {"trajopt": replace(PLANNER, samples=32)}
 
 
 def test_the_grid_has_every_control():
@@ -140,3 +144,8 @@ def test_unknown_names_are_refused_with_near_ones(grid, message):
 def test_impossible_options_are_refused(options):
     with pytest.raises(UserError, match=next(iter(options))):
         lines(**options)
+
+
+def test_a_suite_of_version_0_1_is_told_what_to_write():
+    with pytest.raises(UserError, match="must take the data set, too: def make_trajectories"):
+        type("Old", (Lines,), {"make_trajectories": lambda self, task, env, *, seed=0: []})
