@@ -26,6 +26,8 @@ def commands() -> list[str]:
 
 def test_the_page_shows_the_example_that_is_tested() -> None:
     assert blocks("python")[0] == (PLUGIN / "my_suite.py").read_text()
+    falling = (PLUGIN / "falling.py").read_text().replace("from my_suite import Reach\n", "")
+    assert falling in blocks("python")
     assert blocks("toml") == [(PLUGIN / "pyproject.toml").read_text()]
 
 
