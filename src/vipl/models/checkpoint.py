@@ -42,7 +42,7 @@ _PREFIX = "encoder."
 
 _OWN_NETWORK = (
     f", and those of a network of your own with an entry in a file that {zoo.VARIABLE} names, see "
-    "docs/encoders.md"
+    "docs/how-to/released_encoders.md"
 )
 
 _OF_THE_NETWORK = ("backbone", "output_dim", "output_scale", "mean", "std", "network_args")

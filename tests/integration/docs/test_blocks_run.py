@@ -24,7 +24,7 @@ from vipl.models import Encoder, save_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-ELSEWHERE = {"docs/writing_a_suite.md"}
+ELSEWHERE = {"docs/tutorials/writing_a_suite.md"}
 """Pages whose commands test_writing_a_suite.py runs, and looks into what they do."""
 
 FIT = [
@@ -132,7 +132,7 @@ def here(world, tmp_path) -> Path:
     pictures.mkdir(parents=True)
     for number, frame in enumerate(media.moving_square(12, 48, 64)):
         Image.fromarray(frame).save(pictures / f"{number:06d}.jpg")
-    suite = next(b for b in blocks("docs/writing_a_suite.md") if b.language == "python")
+    suite = next(b for b in blocks("docs/tutorials/writing_a_suite.md") if b.language == "python")
     (tmp_path / "my_suite.py").write_text(suite.text)
     for block in blocks("README.md"):
         if named := re.match(r"# (\w+\.py)\n", block.text):
@@ -141,7 +141,7 @@ def here(world, tmp_path) -> Path:
 
 
 def test_what_is_run():
-    assert {"README.md", "docs/suites.md", "docs/learning_policies.md"} <= set(RUN)
+    assert {"README.md", "docs/reference/suites.md", "docs/how-to/learning_policies.md"} <= set(RUN)
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -73,7 +73,7 @@ def folder(tmp_path, monkeypatch):
     """A folder as a reader has it who stands in the repository, and wrote what pages speak of."""
     for name in ("configs", "data_manifests"):
         (tmp_path / name).symlink_to(ROOT / name)
-    suite = [block.text for block in PYTHON if block.page == "docs/writing_a_suite.md"]
+    suite = [block.text for block in PYTHON if block.page == "docs/tutorials/writing_a_suite.md"]
     (tmp_path / "my_suite.py").write_text("\n\n".join(suite))
     (tmp_path / "slider.py").write_text(next(b.text for b in PYTHON if "# slider.py" in b.text))
     (tmp_path / "mine.yaml").write_text("seed_everything: 1\n")

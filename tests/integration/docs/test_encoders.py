@@ -12,7 +12,7 @@ from vipl import load_encoder
 from vipl.errors import UserError
 from vipl.models.zoo import entries
 
-PAGE = (ROOT / "docs" / "encoders.md").read_text()
+PAGE = (ROOT / "docs/how-to/released_encoders.md").read_text()
 
 
 def blocks(language):
@@ -46,7 +46,7 @@ def test_a_checkpoint_of_anothers(tmp_path, monkeypatch):
     state |= {"module.encoder_q.fc.weight": torch.zeros(8, 2), "module.queue": torch.zeros(8, 2)}
     state |= {"module.encoder_k.conv1.weight": torch.zeros(1)}
     torch.save({"state_dict": state}, tmp_path / "moco.pth")
-    with pytest.raises(UserError, match=r"a file that VIPL_ENCODERS names, see docs/encoders\.md"):
+    with pytest.raises(UserError, match=r"a file that VIPL_ENCODERS names, see docs/how-to/released_encoders\.md"):
         load_encoder(tmp_path / "moco.pth")
     loaded = load_encoder("my_moco", weights=tmp_path / "moco.pth")
     assert torch.equal(loaded.network.conv1[0].weight, network.conv1[0].weight)

@@ -7,7 +7,7 @@ import pytest
 
 from tests import ROOT
 
-PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+PAGE = (ROOT / "docs/how-to/troubleshooting.md").read_text()
 QUOTED = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests import ROOT
 
-PAGE = ROOT / "docs" / "writing_a_suite.md"
+PAGE = ROOT / "docs/tutorials/writing_a_suite.md"
 PLUGIN = ROOT / "tests/fixtures/example_plugin"
 
 
