@@ -10,7 +10,7 @@ SEED ?= 0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test lint types docs test-long slow gl install clean
+.PHONY: quickstart test lint types docs test-long slow gl install release clean
 
 quickstart: install gl
 	$(BIN)/vipl demos render --out $(QUICKSTART)/demos --tasks rdoor_close \
@@ -52,6 +52,10 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+# Builds and checks the sdist and the wheel, in dist/.
+release: install
+	@PYTHON="$(abspath $(BIN))/python" VENV="$(VENV)" sh tools/release.sh
 
 install: $(INSTALLED)
 

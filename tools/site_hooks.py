@@ -23,6 +23,7 @@ CARRIED = (
     "CONTRIBUTING.md",
     "configs/**/*.yaml",
     "data_manifests/*",
+    "studies/**/*.md",
     "src/vipl/models/zoo/encoders.yaml",
 )
 """Files outside docs/ that the site has, at the same paths."""

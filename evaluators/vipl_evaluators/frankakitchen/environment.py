@@ -44,7 +44,7 @@ class KitchenEnv(MujocoEnv):
         offsamples: Samples a pixel against jagged edges.
         shadows: Whether shadows and reflections are drawn.
         threads: That roll out plans.
-        mesh_grid_m: To draw the arm's meshes more coarsely, in metres: see docs/reference/suites.md.
+        mesh_grid_m: To draw the arm's meshes more coarsely, in metres: docs/reference/suites.md.
     """
 
     def __init__(

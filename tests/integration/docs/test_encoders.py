@@ -46,7 +46,9 @@ def test_a_checkpoint_of_anothers(tmp_path, monkeypatch):
     state |= {"module.encoder_q.fc.weight": torch.zeros(8, 2), "module.queue": torch.zeros(8, 2)}
     state |= {"module.encoder_k.conv1.weight": torch.zeros(1)}
     torch.save({"state_dict": state}, tmp_path / "moco.pth")
-    with pytest.raises(UserError, match=r"a file that VIPL_ENCODERS names, see docs/how-to/released_encoders\.md"):
+    with pytest.raises(
+        UserError, match=r"a file that VIPL_ENCODERS names, see docs/how-to/released_encoders\.md"
+    ):
         load_encoder(tmp_path / "moco.pth")
     loaded = load_encoder("my_moco", weights=tmp_path / "moco.pth")
     assert torch.equal(loaded.network.conv1[0].weight, network.conv1[0].weight)

@@ -1,7 +1,7 @@
 """Planning by the visual reward alone, with encoders trained for the kitchen's tasks and cameras.
 
-`python -m benchmarks.trajectory_optimisation` makes clips of each task that begin anywhere, trains
-configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees them, and
+`python -m studies.planning_all_tasks.all_tasks` makes clips of each task that begin anywhere,
+trains configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees them, and
 plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard setting, 32 samples).
 Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs. `--third K`
 takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks.machine import machine
-from benchmarks.planning_rounds import Round, Scope, accumulate, plan_rounds
+from studies.planning_all_tasks.rounds import Round, Scope, accumulate, plan_rounds
+
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.reports.statistics import bootstrap_mean
 from vipl.evaluation.results import Record

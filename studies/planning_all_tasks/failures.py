@@ -1,7 +1,7 @@
 """Why planned episodes of the kitchen ended unsolved: what the distance says where they stopped.
 
-`python -m benchmarks.planning_failures RUN...` takes what `vipl eval --suite frankakitchen` wrote
-with `protocol=trajopt`, and asks four things about each episode that did not end solved:
+`python -m studies.planning_all_tasks.failures RUN...` takes what `vipl eval --suite frankakitchen`
+wrote with `protocol=trajopt`, and asks four things about each episode that did not end solved:
 
 - does the encoder see the object? How many pixels of what enters the network does it change, from
   its start to its goal? Then the arm is put near its pose in the goal's picture, many times, the
@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from benchmarks.machine import machine
 from numpy.typing import NDArray
 
-from benchmarks.machine import machine
 from vipl.control.environment import Floats
 from vipl.control.mppi import Planner, sample_plans, still_plan
 from vipl.control.opengl import choose_backend

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from benchmarks.success_predictors import area, main
+from studies.curve_to_control.predictors import area, main
 
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, RUN_FILE, Record

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from benchmarks.planning_failures import Viewer, first_for_good
+from studies.planning_all_tasks.failures import Viewer, first_for_good
 
 from tests import ROOT
 from vipl.cli import main
@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
 
 
 def ask(run):
-    program = [sys.executable, "-m", "benchmarks.planning_failures"]
+    program = [sys.executable, "-m", "studies.planning_all_tasks.failures"]
     return subprocess.run(
         [*program, str(run), "--poses", "4", "--plans", "2"],
         cwd=ROOT, capture_output=True, text=True, check=False,

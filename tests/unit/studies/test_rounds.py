@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from benchmarks import planning_rounds as rounds
+from studies.planning_all_tasks import rounds
 from benchmarks import trajectory_optimisation as program
 
 from vipl.evaluation.evaluator import MAIN

@@ -10,7 +10,7 @@ from tests import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("opengl")]
 
-PROGRAM = [sys.executable, "-m", "benchmarks.trajectory_optimisation"]
+PROGRAM = [sys.executable, "-m", "studies.planning_all_tasks.all_tasks"]
 SHORT = [
     "--tasks", "sdoor_open", "sdoor_close", "--third", "2",
     "--clips", "4", "--steps", "4", "--samples", "2", "trainer.precision=32-true",
