@@ -1,8 +1,8 @@
 """Which figure of an encoder tells whether its reward solves the task.
 
-`python -m studies.curve_to_control.predictors studies/curve_to_control/study.yaml` reads what
-that study has made so far. For every figure it says how often, of two trainings of which one solves the task
-and the other does not, it is better for the former (the area under the ROC curve: one half is
+`python -m studies.curve_to_control.predictors studies/curve_to_control/study.yaml` reads what that
+study has made so far. For every figure it says how often, of two trainings of which one solves the
+task and the other does not, it is better for the former (the area under the ROC curve: one half is
 chance; ties count half). `KEY=VALUE` are the study's. The interval resamples trainings: 95%,
 percentile bootstrap.
 """

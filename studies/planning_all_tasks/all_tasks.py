@@ -1,21 +1,21 @@
 """Planning by the visual reward alone, with encoders trained for the kitchen's tasks and cameras.
 
 `python -m studies.planning_all_tasks.all_tasks` makes clips of each task that begin anywhere,
-trains configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees them, and
-plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard setting, 32 samples).
-Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs. `--third K`
-takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them in turn.
-With `--rounds N` that is done again N times, half of the clips then beginning where the planner
-went the time before with the encoder of that task and camera. With `--accumulate` a round adds
-fewer clips to those before it, and trains their encoder on for fewer steps, until it solves two
-episodes of each task that are its own, their seeds not among `--seeds`, or N rounds are over; only
-tasks of which one failed have more clips. The last encoder alone is measured. With `--choose N` as
-well, up to N encoders are trained on the first clips, each with another seed, until one solves its
-own episodes; if none does, rounds go on from the one that did best, and of all that were made the
-one that did best in its own episodes is measured. With `--together` one encoder is trained for all
-tasks of a camera. What is finished is kept, so it can be stopped and called again, with more tasks,
-cameras, seeds or rounds; clips of a round that are there are not made anew. `KEY=VALUE` changes
-keys of the training; steps and rate of rounds that train on are their own.
+trains configs/fit/in_domain.yaml on them and the demonstrations that ship, as each camera sees
+them, and plans with every encoder where it belongs (configs/eval/in_domain.yaml: hard setting, 32
+samples). Twelve tasks, three cameras and three seeds of the planner are the paper's 108 runs.
+`--third K` takes each task through one camera, four tasks a camera; K from 0 to 2 takes all of them
+in turn. With `--rounds N` that is done again N times, half of the clips then beginning where the
+planner went the time before with the encoder of that task and camera. With `--accumulate` a round
+adds fewer clips to those before it, and trains their encoder on for fewer steps, until it solves
+two episodes of each task that are its own, their seeds not among `--seeds`, or N rounds are over;
+only tasks of which one failed have more clips. The last encoder alone is measured. With `--choose
+N` as well, up to N encoders are trained on the first clips, each with another seed, until one
+solves its own episodes; if none does, rounds go on from the one that did best, and of all that were
+made the one that did best in its own episodes is measured. With `--together` one encoder is trained
+for all tasks of a camera. What is finished is kept, so it can be stopped and called again, with
+more tasks, cameras, seeds or rounds; clips of a round that are there are not made anew. `KEY=VALUE`
+changes keys of the training; steps and rate of rounds that train on are their own.
 
 The interval of the aggregate resamples the pairs of task and camera: 95%, percentile bootstrap.
 Each pair has one encoder; with `--together` those of a camera share it, and the interval does not

@@ -1,11 +1,11 @@
 """What the quickstart's encoder learns, over several seeds.
 
 `python -m studies.quickstart_seeds.seeds` trains the quickstart's configuration once a seed,
-compares each encoder with its own initialisation on the held-out demonstrations, and plans three episodes
-with it, beside the true state and an untrained encoder. What is finished is kept, so it can be
-stopped and called again. Its intervals are
-bootstrap intervals (95%, percentile) that draw demonstrations, with all their cameras and seeds,
-since pictures of one demonstration are not independent of each other.
+compares each encoder with its own initialisation on the held-out demonstrations, and plans three
+episodes with it, beside the true state and an untrained encoder. What is finished is kept, so it
+can be stopped and called again. Its intervals are bootstrap intervals (95%, percentile) that draw
+demonstrations, with all their cameras and seeds, since pictures of one demonstration are not
+independent of each other.
 """
 
 import argparse

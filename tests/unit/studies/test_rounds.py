@@ -4,8 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from studies.planning_all_tasks import all_tasks as program
 from studies.planning_all_tasks import rounds
-from benchmarks import trajectory_optimisation as program
 
 from vipl.evaluation.evaluator import MAIN
 from vipl.evaluation.results import Record
