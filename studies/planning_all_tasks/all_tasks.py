@@ -37,7 +37,7 @@ from benchmarks.machine import machine
 from studies.planning_all_tasks.rounds import Round, Scope, accumulate, plan_rounds
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.reports.statistics import bootstrap_mean
+from vipl.evaluation.intervals import bootstrap_mean
 from vipl.evaluation.results import Record
 from vipl_evaluators.frankakitchen.scene import CAMERAS
 from vipl_evaluators.frankakitchen.tasks import TASKS

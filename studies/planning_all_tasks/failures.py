@@ -35,13 +35,8 @@ from vipl.errors import UserError
 from vipl.evaluation.earlier_keys import as_now
 from vipl.evaluation.evaluator import MAIN, Cell
 from vipl.evaluation.reports.statistics import latest
-from vipl.evaluation.results import (
-    RECORDS_FILE,
-    RUN_FILE,
-    Record,
-    read_records,
-    read_states,
-)
+from vipl.evaluation.results import RECORDS_FILE, Record, read_records, read_states
+from vipl.evaluation.run_file import RUN_FILE
 from vipl.evaluation.running.encoders import read_encoders
 from vipl.rewards import GoalReward, as_images
 from vipl_evaluators.frankakitchen.anywhere import Anywhere

@@ -4,7 +4,6 @@ OmegaConf merges the layers and resolves interpolations once all of them are kno
 is a plain dict, whose names and types the parser of the command then checks.
 """
 
-import copy
 import os
 import re
 import sys
@@ -18,8 +17,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from vipl.config import shipped
-from vipl.config.keys import Config as Config
-from vipl.config.keys import Keys, at
+from vipl.config.keys import Keys
+from vipl.config.layers import Config as Config
+from vipl.config.layers import at, merge, nested, without_empty_sections
 from vipl.config.paths import expand
 from vipl.console import say
 from vipl.errors import UserError
@@ -41,9 +41,8 @@ def compose(
 ) -> Config:
     """Merge YAML files in their order, then `key=value` arguments, and resolve interpolations.
 
-    Where a layer changes a `class_path`, the `init_args` of the class before are dropped. Lists
-    are replaced; a key that ends in "+" adds to the list of the layers before. `~` at the beginning
-    of a text and `$NAME` in one are replaced as a shell does it.
+    `vipl.config.layers.merge` says how. `~` at the beginning of a text and `$NAME` in one are
+    replaced as a shell does it.
 
     Args:
         files: YAML files, each a mapping, or names of those that ship.
@@ -65,14 +64,14 @@ def compose(
         layer = read_layer(file, kind)
         for name in [name for name in layer if name in keys.renamed]:
             _say_what_to_write(name, keys, where=f"{file}: ")
-        merged = _merge(merged, _without_empty_sections(as_now(layer, keys), keys))
+        merged = merge(merged, without_empty_sections(as_now(layer, keys), keys.sections))
     for text in _in_form(overrides):
         _say_what_to_write(text.partition("=")[0], keys)
         for one in _texts_now(text, keys):
             layer = _override(one, keys, merged)
             key = _split(one)[0]
             keys.check_section(key, at(layer, key))
-            merged = _merge(merged, layer)
+            merged = merge(merged, layer)
     composed = _resolve(merged)
     composed = {key: _expand(value, key) for key, value in composed.items()}
     keys.check(composed)
@@ -84,7 +83,7 @@ def as_now(config: Config, keys: Keys) -> Config:
     renamed: Config = {name: value for name, value in config.items() if name not in keys.renamed}
     for name in keys.renamed.keys() & config.keys():
         for key in keys.now(name):
-            renamed = _merge(renamed, _nested(key, config[name]))
+            renamed = merge(renamed, nested(key, config[name]))
     return renamed
 
 
@@ -177,12 +176,12 @@ def read_layer(name: str | Path, kind: shipped.Kind | None) -> Config:
 def _override(text: str, keys: Keys, merged: Config) -> Config:
     key, value = _split(text)
     if keys.wants_text(key, merged):
-        return _nested(key, _as_text(value))
+        return nested(key, _as_text(value))
     if keys.wants_texts(key, merged) and not _is_null(value):
-        return _nested(key, _as_texts(value, text))
+        return nested(key, _as_texts(value, text))
     of_any_type = keys.types and keys.type_of(key, merged) in (None, Any)
     if of_any_type and not _NUMBER_OR_YAML.fullmatch(value):
-        return _nested(key, value)
+        return nested(key, value)
     try:
         return _plain(OmegaConf.from_dotlist([text]), text)
     except (YAMLError, OmegaConfBaseException) as error:
@@ -254,50 +253,8 @@ def _as_texts(value: str, text: str) -> Any:
         raise UserError(f"{text!r} cannot be read: {reason}; is it in quotes?") from error
 
 
-def _nested(key: str, value: Any) -> Config:
-    *sections, name = key.split(".")
-    nested: Config = {name: value}
-    for section in reversed(sections):
-        nested = {section: nested}
-    return nested
-
-
 def _plain(config: Any, name: str) -> Config:
     plain = OmegaConf.to_container(config, resolve=False)
     if not isinstance(plain, dict):
         raise UserError(f"{name} holds a {type(plain).__name__}, expected a mapping of keys")
     return {str(key): value for key, value in plain.items()}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, nothing as an empty one, and anything else as a list of it alone."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _without_empty_sections(layer: Config, keys: Keys, prefix: str = "") -> Config:
-    """Leave out sections under which a file has nothing: it says nothing of them."""
-    kept = {}
-    for name, value in layer.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict):
-            kept[name] = _without_empty_sections(value, keys, f"{key}.")
-        elif value is not None or key not in keys.sections:
-            kept[name] = value
-    return kept
-
-
-def _merge(base: Config, layer: Config) -> Config:
-    merged = copy.copy(base)
-    if "class_path" in layer and base.get("class_path") != layer["class_path"]:
-        merged.pop("init_args", None)
-    for key, value in layer.items():
-        if isinstance(key, str) and key.endswith("+"):
-            merged[key[:-1]] = [*as_list(merged.get(key[:-1])), *as_list(value)]
-            continue
-        before = merged.get(key)
-        if isinstance(value, dict):
-            value = _merge(before if isinstance(before, dict) else {}, value)
-        merged[key] = value
-    return merged

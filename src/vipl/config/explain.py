@@ -7,7 +7,8 @@ import re
 from argparse import ArgumentError
 from typing import TYPE_CHECKING
 
-from vipl.config.keys import Config, Keys, at
+from vipl.config.keys import Keys
+from vipl.config.layers import Config, at
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

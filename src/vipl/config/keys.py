@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from vipl.config.layers import Config, at, leaves
 from vipl.errors import UserError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-Config = dict[str, Any]
 
 _ARGUMENTS = ".init_args."
 _OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
@@ -241,26 +241,6 @@ def find_class(hint: Any, class_path: Any) -> type | None:
             if known.__name__ == class_path:
                 return known
     return None
-
-
-def at(config: Config, key: str) -> Any:
-    """Return the value of a key, None where there is none."""
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return None
-        value = value[part]
-    return value
-
-
-def leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every key and value that is no mapping, or an empty one."""
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{key}.")
-        else:
-            yield key, value
 
 
 def _takes_null(hint: Any) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.data import Measure, Results, read_results
-from vipl.evaluation.reports.statistics import Interval, metric_of
+from vipl.evaluation.reports.statistics import metric_of
 from vipl.evaluation.results import Record
 from vipl.names import choose
 from vipl.study.description import EvaluationEntry, Study

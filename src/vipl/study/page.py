@@ -9,10 +9,11 @@ import numpy as np
 
 from vipl.evaluation.reports.comparison.rows import difference_rows, make_row, mean_axis
 from vipl.evaluation.reports.comparison.text import full, signed
-from vipl.evaluation.reports.data import Measure, plural
+from vipl.evaluation.reports.data import Measure
 from vipl.evaluation.reports.pages import render_page, write_page
 from vipl.evaluation.reports.plots import Plot, Shape, bar, budget_axis, dot, line
 from vipl.evaluation.reports.success import Mark, Rows, TaskRow
+from vipl.evaluation.wording import plural
 from vipl.files import write_csv
 from vipl.study.description import Study
 from vipl.study.findings import FEWEST, Evaluated, Figure, read_findings

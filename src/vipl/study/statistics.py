@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vipl.evaluation.reports.statistics import CONFIDENCE, RESAMPLES, Interval, bootstrap_mean
+from vipl.evaluation.intervals import CONFIDENCE, RESAMPLES, Interval, bootstrap_mean
 
 Table: TypeAlias = NDArray[np.float64]
 """Values of an encoder, finite: [S, G]."""

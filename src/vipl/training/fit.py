@@ -1,8 +1,6 @@
 """`vipl fit`: from a composed configuration to a finished run in its folder."""
 
 import json
-import logging
-import warnings
 from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from vipl.config.composing import Config, as_list, to_yaml
+from vipl.config.composing import Config, to_yaml
 from vipl.config.explain import explain, refusal_of_a_class
 from vipl.config.keys import Keys
+from vipl.config.layers import as_list
 from vipl.console import say
 from vipl.data.loading.datamodule import VideoDataModule
 from vipl.data.loading.loading_failures import deaths_explained
@@ -25,16 +24,19 @@ from vipl.errors import UserError
 from vipl.files import write_atomically
 from vipl.models.collapse import CollapseSettings
 from vipl.processes.allocator import keep_freed_memory
-from vipl.training.callbacks import ProgressBar, default_callbacks
+from vipl.training.callbacks import default_callbacks
+from vipl.training.callbacks.display import ProgressBar
 from vipl.training.fit_config import Composer, write_times_as_text
-from vipl.training.module import FIGURES, VIPModule
+from vipl.training.held_out import FIGURES
+from vipl.training.module import VIPModule
 from vipl.training.parallel import TimmSyncBatchNorm, check_trainer, keep_gradients_once
-from vipl.training.resuming.files import LAST, AtomicCheckpointIO, Found, find, folder_of
+from vipl.training.resuming.files import LAST, AtomicCheckpointIO, find, folder_of
 from vipl.training.resuming.keeper import CheckpointSettings, Keeper, LastStep, into_run_folder
 from vipl.training.resuming.metrics_file import MetricsFile
 from vipl.training.resuming.recipe import Record, check, note_on_processes, recipe_of
 from vipl.training.resuming.run_folder import CONFIG_FILE, claimed
 from vipl.training.settings import check_numbers
+from vipl.training.telling import default_loggers, describe, hush
 from vipl.training.user_callbacks import (
     AverageFromTheStart,
     check_callbacks,
@@ -304,37 +306,3 @@ def fit(config: Config | Composer) -> Path:
         if hasattr(cli, "datamodule"):  # else it was refused before there was one
             cli.datamodule.close()
     return cli.run_dir
-
-
-def describe(module: VIPModule, data: VideoDataModule) -> str:
-    """Return one line on what is trained on what."""
-    encoder = module.encoder
-    millions = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6
-    return (
-        f"{encoder.config['backbone']}, {millions:.1f} million parameters, {encoder.output_dim}-d "
-        f"embeddings, {encoder.image_size} px; {data.num_clips('train')} clips to train on, "
-        f"{data.num_clips('val')} held out"
-    )
-
-
-def hush() -> None:
-    """Leave out what libraries say that no user of ours can act on."""
-    noise = ("litlogger", "TPU available", "`Trainer.fit` stopped", "`weights_only` was")
-    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
-        logging.getLogger(f"pytorch_lightning.{name}").addFilter(
-            lambda record: not any(text in record.getMessage() for text in noise)
-        )
-    for message in (
-        "LeafSpec", "irectory .* exists", "Total length of `list`", "many workers", "all_gather",
-        "You.re resuming from a checkpoint that ended before",  # the sampler starts where it was
-    ):  # fmt: skip
-        warnings.filterwarnings("ignore", message=f".*{message}")
-
-
-def default_loggers(run_dir: Path, found: Found | None) -> list[Logger]:
-    """Return TensorBoard's logger and the CSV file, both inside the run's folder."""
-    step = None if found is None else found.step
-    return [
-        TensorBoardLogger(run_dir, name="", version="tensorboard", purge_step=step),
-        MetricsFile(run_dir / "metrics" / "metrics.csv"),
-    ]

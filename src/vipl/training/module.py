@@ -4,15 +4,13 @@ Shapes: B clips of a batch, P pairs of a clip, T frames of a held-out clip, S im
 D embedding size.
 """
 
-import difflib
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -21,14 +19,15 @@ from vipl.data.loading.samples import Batch, HeldOutClip
 from vipl.data.loading.sampling import draw_permutations, noise_seed
 from vipl.errors import UserError
 from vipl.models.checkpoint import CHECKPOINT_KEY, start_from
-from vipl.models.collapse import effective_rank, relative_spread, spread
 from vipl.models.encoder import Encoder
 from vipl.models.finite import REMEDY, all_finite, check_checkpoint
 from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.processes.ranks import Ranks
-from vipl.rewards.curves import Curve, curve_metrics, distances_to_last, mean_of_known
+from vipl.rewards.curves import Curve, distances_to_last
+from vipl.training.held_out import HeldOutResult, held_out_figures
 from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
 from vipl.training.parallel import check_accumulation
+from vipl.training.schedules import step_on_figure
 from vipl.training.user_callbacks import take_raw_weights
 
 Terms: TypeAlias = dict[str, Tensor]
@@ -39,37 +38,6 @@ _VIP = VIP()
 
 _ORDER = ("model.optimizer.class_path", "model.parameter_groups")
 _RATES = ("model.optimizer", "model.lr_scheduler", "model.parameter_groups")
-
-
-FIGURES = (
-    "val/loss",
-    "val/bumps",
-    "val/value_order_correlation",
-    "val/normalised_distance",
-    "val/start_distance",
-    "val/effective_rank",
-    "val/embedding_spread",
-    "val/relative_spread",
-)
-"""What a validation logs."""
-
-
-class HeldOutResult(NamedTuple):
-    """What a process knows of one held-out clip after a validation step.
-
-    Attributes:
-        clip_id: Of the clip.
-        distances: [T], to the last frame; nan where embeddings are not finite.
-        embeddings: float32 [T, D].
-        drawn: float32 [1, 4, D] or [1, P, 2, D], embeddings of a frame tuple.
-        times: int64 [1, 4] or [1, P, 2], its frame numbers.
-    """
-
-    clip_id: str
-    distances: NDArray[np.floating]
-    embeddings: Tensor
-    drawn: Tensor
-    times: Tensor
 
 
 class VIPModule(pl.LightningModule):
@@ -286,50 +254,13 @@ class VIPModule(pl.LightningModule):
             self._check_held_out([one.embeddings, one.drawn], f"embeddings of {one.clip_id}")
         embeddings = torch.cat([result.drawn for result in results])
         times = torch.cat([result.times for result in results])
-        metrics = [curve_metrics(result.distances) for result in results]
         loss = sum(self.terms(embeddings, times, number=0).values(), torch.zeros(()))
         self._check_held_out([loss], "terms of the held-out loss")
-        frames = torch.cat([result.embeddings for result in results])
-        correlation = [metric.value_order_correlation for metric in metrics]
-        logged = {  # the names are `FIGURES`
-            "val/loss": float(loss),
-            "val/bumps": mean_of_known([metric.bumps for metric in metrics]),
-            "val/value_order_correlation": mean_of_known(correlation),
-            "val/normalised_distance": mean_of_known(
-                [metric.normalised_distance for metric in metrics]
-            ),
-            "val/start_distance": np.mean([result.distances[0] for result in results]),
-            "val/effective_rank": effective_rank(frames),
-            "val/embedding_spread": spread(frames),
-            "val/relative_spread": relative_spread(frames),
-        }
         # Every process has gathered the same, so there is nothing left to synchronise.
-        figures = {name: float(value) for name, value in logged.items()}
+        figures = held_out_figures(results, loss)
         self.log_dict(figures, sync_dist=False)
-        self._watch(figures)
-
-    def _watch(self, figures: dict[str, float]) -> None:
-        """Step a schedule that watches a figure, now that there are new ones.
-
-        Args:
-            figures: Of this validation, the same in all processes.
-
-        Raises:
-            UserError: If the figure that it watches is not there.
-        """
-        schedule = self.lr_schedulers()
-        if not isinstance(schedule, ReduceLROnPlateau):
-            return
-        monitor: str = schedule.monitor  # type: ignore[attr-defined]
-        known: dict[str, Tensor | float] = {**dict(self.trainer.callback_metrics), **figures}
-        if monitor not in known and not (self.trainer.sanity_checking and "val" not in monitor):
-            near = difflib.get_close_matches(monitor, known, n=1) or sorted(figures)
-            raise UserError(
-                f"model.lr_scheduler watches {monitor!r}, which is not logged: did you mean "
-                f"{' or '.join(near)}?"
-            )
-        if not self.trainer.sanity_checking:
-            schedule.step(float(known[monitor]))
+        known: dict[str, Tensor | float] = {**self.trainer.callback_metrics, **figures}
+        step_on_figure(self.lr_schedulers(), known, sanity=self.trainer.sanity_checking)
 
     def _check_held_out(self, tensors: list[Tensor], what: str) -> None:
         if not bool(all_finite(tensors)):

@@ -9,7 +9,7 @@ from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from timm.layers.norm_act import convert_sync_batchnorm
 
-from vipl.data.loading.datamodule import check_shares
+from vipl.data.loading.step_sampler import check_shares
 from vipl.errors import UserError
 
 

@@ -1,9 +1,12 @@
 """Learning rates over a run, as factors of the optimiser's own."""
 
+import difflib
 import math
+from collections.abc import Mapping
 
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from vipl.errors import UserError
 
@@ -51,3 +54,28 @@ class WarmupCosine(LambdaLR):
             return final_fraction + (1 - final_fraction) * (1 + math.cos(math.pi * share)) / 2
 
         super().__init__(optimizer, factor)
+
+
+def step_on_figure(schedule: object, known: Mapping[str, Tensor | float], *, sanity: bool) -> None:
+    """Step a schedule that watches a figure, now that there are new ones; others are left alone.
+
+    Args:
+        schedule: Of the run.
+        known: Figures, the same in all processes.
+        sanity: Whether this validation is Lightning's trial before training.
+
+    Raises:
+        UserError: If the figure that it watches is not there.
+    """
+    if not isinstance(schedule, ReduceLROnPlateau):
+        return
+    monitor: str = schedule.monitor  # type: ignore[attr-defined]
+    if monitor not in known and not (sanity and "val" not in monitor):
+        validated = [name for name in known if name.startswith("val/")]
+        near = difflib.get_close_matches(monitor, known, n=1) or sorted(validated)
+        raise UserError(
+            f"model.lr_scheduler watches {monitor!r}, which is not logged: did you mean "
+            f"{' or '.join(near)}?"
+        )
+    if not sanity:
+        schedule.step(float(known[monitor]))

@@ -13,9 +13,9 @@ import pytest
 from vipl.cli import main
 from vipl.control.environment import Floats
 from vipl_evaluators.frankakitchen import demonstrations
+from vipl_evaluators.frankakitchen.beginnings import detour, recovery_start
 from vipl_evaluators.frankakitchen.demonstrations import KINDS, load_index
 from vipl_evaluators.frankakitchen.environment import ARM_JOINTS, KitchenEnv
-from vipl_evaluators.frankakitchen.generate import detour, recovery_start
 from vipl_evaluators.frankakitchen.tasks import TASKS
 
 SHIPPED = Path(demonstrations.__file__).parent / "data"

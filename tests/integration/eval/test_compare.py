@@ -14,9 +14,9 @@ import pytest
 
 from tests import ROOT
 from vipl.cli import main
+from vipl.evaluation.intervals import bootstrap_mean
 from vipl.evaluation.reports.comparison.figures import compare
 from vipl.evaluation.reports.comparison.runs import read_runs
-from vipl.evaluation.reports.statistics import bootstrap_mean
 
 SUITE = "toy_suite.Toy-v3"
 

@@ -10,9 +10,7 @@ from vipl.evaluation.evaluator import Cell
 from vipl.evaluation.results import (
     Record,
     RecordsFile,
-    claim_run_file,
     copy_record,
-    default_run_id,
     find_elsewhere,
     read_records,
     read_states,
@@ -20,6 +18,7 @@ from vipl.evaluation.results import (
     video_path,
     write_states,
 )
+from vipl.evaluation.run_file import claim_run_file, default_run_id
 
 CELL = Cell("sdoor_open", "left_cam", 0, "trajopt", "main")
 

@@ -8,7 +8,8 @@ import pytest
 from studies.curve_to_control.predictors import area, main
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, RUN_FILE, Record
+from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, Record
+from vipl.evaluation.run_file import RUN_FILE
 
 # success, bumps, correlation with order, with the true error, sensitivity; of each training
 TRAININGS = {

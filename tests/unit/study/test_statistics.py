@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vipl.evaluation.reports.statistics import Interval
+from vipl.evaluation.intervals import Interval
 from vipl.study.findings import Figure
 from vipl.study.statistics import difference, mean, paired
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from vipl.evaluation.evaluator import CORRELATION, MAIN
-from vipl.evaluation.reports.data import Measure, Results, plural
+from vipl.evaluation.reports.data import Measure, Results
 from vipl.evaluation.reports.plots import Axis, Plot, Shape, dot, value_axis
 from vipl.evaluation.reports.samples import Compared
 from vipl.evaluation.reports.statistics import camera_key
 from vipl.evaluation.reports.success import comparison
 from vipl.evaluation.reports.traces import SOLVED, UNSOLVED, TaskGroup
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import plural
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,16 +33,9 @@ from vipl.evaluation.reports.statistics import (
     metric_of,
     summarise,
 )
-from vipl.evaluation.results import (
-    FORMAT,
-    FORMAT_VERSION,
-    RECORDS_FILE,
-    RUN_FILE,
-    Record,
-    read_records,
-)
-
-NOTHING = "\N{EN DASH}"  # in place of a number
+from vipl.evaluation.results import FORMAT, FORMAT_VERSION, RECORDS_FILE, Record, read_records
+from vipl.evaluation.run_file import RUN_FILE
+from vipl.evaluation.wording import NOTHING, number, percent, plural
 
 VARIANTS = (MAIN, *CONTROLS)
 """Those that are compared, the encoder under test first."""
@@ -270,43 +263,3 @@ def _path(task: str | None, camera: str | None) -> tuple[str, ...]:
     if task is None:
         return ("overall",) if camera is None else ("cameras", camera)
     return ("tasks", task) if camera is None else ("tasks_cameras", task, camera)
-
-
-def number(value: float) -> str:
-    """Return a number in about three digits, with as many decimals as its neighbours in size."""
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 1e-6:  # what solvers leave: no figure of its own
-        return "0.000"
-    if size < 0.001 or size >= 1e6:
-        text = f"{value:.3g}"
-    else:
-        text = f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def percent(value: float, *, unit: bool = True) -> str:
-    """Return a rate in whole per cent; only exactly none and all read as 0 and 100."""
-    sign = "%" if unit else ""
-    if 0 < value < 0.005:
-        return f"<1{sign}"
-    if 0.995 < value < 1:
-        return f">99{sign}"
-    return f"{100 * value:.0f}{sign}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def join(words: Iterable[str]) -> str:
-    """Return words as an enumeration."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def capital(text: str) -> str:
-    """Return a text with a capital first letter."""
-    return text[:1].upper() + text[1:]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vipl.evaluation.evaluator import MAIN
+from vipl.evaluation.intervals import Values
 from vipl.evaluation.reports.data import VARIANTS, Results
 from vipl.evaluation.reports.plots import (
     Axis,
@@ -20,7 +21,6 @@ from vipl.evaluation.reports.plots import (
     step_axis,
     value_axis,
 )
-from vipl.evaluation.reports.statistics import Values
 from vipl.evaluation.results import Record
 
 PROGRESS = "progress"

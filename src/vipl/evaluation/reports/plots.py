@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vipl.evaluation.reports.statistics import Values
+from vipl.evaluation.intervals import Values
 
 SIZE = 1000  # of a plot's own square coordinates, which the page stretches
 MAX_POINTS = 101

@@ -8,11 +8,12 @@ from typing import Any
 
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
 from vipl.evaluation.reports import correlation, learning, success, traces
-from vipl.evaluation.reports.data import Measure, Results, capital, join, plural, read_results
+from vipl.evaluation.reports.data import Measure, Results, read_results
 from vipl.evaluation.reports.pages import render_page, write_page
 from vipl.evaluation.reports.samples import samples
 from vipl.evaluation.reports.videos import videos
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import capital, join, plural
 from vipl.files import write_atomically
 
 SUMMARY_FILE = "summary.json"

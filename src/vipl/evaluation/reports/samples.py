@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vipl.evaluation.evaluator import MAIN, RANDOM, RANDOM_GOAL
+from vipl.evaluation.intervals import Values
 from vipl.evaluation.reports.data import Measure, Results
 from vipl.evaluation.reports.plots import (
     MAX_POINTS,
@@ -24,7 +25,7 @@ from vipl.evaluation.reports.plots import (
     rate_axis,
     value_axis,
 )
-from vipl.evaluation.reports.statistics import Values, metric_of
+from vipl.evaluation.reports.statistics import metric_of
 from vipl.evaluation.reports.success import Rows, comparison
 from vipl.evaluation.reports.traces import DISTANCE, TaskGroup, episode_groups
 from vipl.evaluation.results import Record

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vipl.evaluation.evaluator import BUDGET, MAIN, ORACLE, RANDOM, RANDOM_GOAL
-from vipl.evaluation.reports.data import NOTHING, VARIANTS, Measure, Results, plural
+from vipl.evaluation.reports.data import VARIANTS, Measure, Results
 from vipl.evaluation.reports.plots import (
     Axis,
     Plot,
@@ -21,6 +21,7 @@ from vipl.evaluation.reports.plots import (
 )
 from vipl.evaluation.reports.statistics import mean_over_tasks, metric_of, place_of
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import NOTHING, plural
 
 
 @dataclass(frozen=True)

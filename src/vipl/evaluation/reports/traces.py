@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
-from vipl.evaluation.reports.data import NOTHING, VARIANTS, Results, number
+from vipl.evaluation.intervals import Values
+from vipl.evaluation.reports.data import VARIANTS, Results
 from vipl.evaluation.reports.plots import (
     Curve,
     Plot,
@@ -20,8 +21,8 @@ from vipl.evaluation.reports.plots import (
     thinned,
     value_axis,
 )
-from vipl.evaluation.reports.statistics import Values
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import NOTHING, number
 
 DISTANCE = "distance"
 SOLVED = "solved"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.reports.data import Measure, Results, number
+from vipl.evaluation.reports.data import Measure, Results
 from vipl.evaluation.reports.statistics import metric_of
 from vipl.evaluation.results import Record, file_of
+from vipl.evaluation.wording import number
 
 _EACH = 3
 _MAX_BYTES = 700_000  # of a video, so that six stay below 6 MB once they are text

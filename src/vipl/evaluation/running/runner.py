@@ -12,19 +12,17 @@ from vipl.errors import UserError
 from vipl.evaluation.evaluator import CONTROLS, ORACLE, RANDOM, Cell, Evaluator, Grid
 from vipl.evaluation.results import (
     RECORDS_FILE,
-    RUN_FILE,
     Record,
     RecordsFile,
     checkpoint_path,
-    claim_run_file,
     copy_record,
-    default_run_id,
     find_elsewhere,
     has_results,
     record_key,
     video_path,
     write_states,
 )
+from vipl.evaluation.run_file import RUN_FILE, claim_run_file, default_run_id
 from vipl.evaluation.running.config import Settings
 from vipl.evaluation.running.encoders import Encoders, check_device, read_encoders, role_of
 from vipl.evaluation.running.launchers import make_pool

@@ -12,8 +12,8 @@ from vipl.training.bench.data import DataTimes, time_data
 from vipl.training.bench.run import BenchCLI
 from vipl.training.bench.step_timer import Repeated, StepTimes
 from vipl.training.bench.verdict import verdict
-from vipl.training.fit import hush
 from vipl.training.fit_config import composing
+from vipl.training.telling import hush
 
 
 def run_step(args: argparse.Namespace) -> None:

@@ -4,9 +4,7 @@ All processes agree before each step whether to save or to stop, so that they do
 one. What is saved there is what an uninterrupted run has there.
 """
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 
 from vipl.console import say
@@ -22,8 +19,14 @@ from vipl.errors import UserError
 from vipl.processes.signals import StopRequest
 from vipl.training.module import VIPModule
 from vipl.training.resuming.files import RECORD_KEY, folder_of, keep_latest, last_path, step_path
+from vipl.training.resuming.loop_progress import (
+    begin_validation_again,
+    forget_fetched_batch,
+    reopen_epoch,
+)
 from vipl.training.resuming.metrics_file import MetricsFile
 from vipl.training.resuming.recipe import Record
+from vipl.training.resuming.stopping import requeue, requeue_signal, stop_signals
 
 _ROWS_KEY = "vipl_metrics_rows"
 _MIN_KEPT = 2
@@ -95,7 +98,7 @@ class Keeper(Checkpoint):
         """
         trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
-        self._request.listen(_stop_signals(trainer), announce=trainer.is_global_zero)
+        self._request.listen(stop_signals(trainer), announce=trainer.is_global_zero)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the signals back."""
@@ -180,12 +183,12 @@ class Keeper(Checkpoint):
         rows = [logger.rows for logger in trainer.loggers if isinstance(logger, MetricsFile)]
         checkpoint[_ROWS_KEY] = rows[0] if rows else 0
         progress = checkpoint["loops"]["fit_loop"]
-        _forget_fetched_batch(progress["epoch_loop.batch_progress"])
+        forget_fetched_batch(progress["epoch_loop.batch_progress"])
         batches = progress["epoch_loop.batch_progress"]["current"]["ready"]
         if 0 < batches < trainer.num_training_batches:
-            _reopen_epoch(progress["epoch_progress"])
+            reopen_epoch(progress["epoch_progress"])
         if self._cut_validation:
-            _begin_validation_again(progress["epoch_loop.val_loop.batch_progress"])
+            begin_validation_again(progress["epoch_loop.val_loop.batch_progress"])
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -233,8 +236,8 @@ class Keeper(Checkpoint):
             say(f"Stopped after step {step}{saved}; go on with it by ckpt_path={path}")
         else:
             say("Stopped before the first step; there is nothing to go on with.")
-        if number == _requeue_signal(trainer):
-            _requeue()
+        if number == requeue_signal(trainer):
+            requeue()
         raise Stopped(128 + (number if number == signal.SIGINT else signal.SIGTERM))
 
 
@@ -276,56 +279,6 @@ def into_run_folder(callbacks: list[Callback], run_dir: Path) -> None:
                 "(last.ckpt, step=N.ckpt): leave it out, or give it a dirpath of its own"
             )
         callback.dirpath = str(folder_of(run_dir).absolute())
-
-
-def _stop_signals(trainer: pl.Trainer) -> set[signal.Signals]:
-    requeue = _requeue_signal(trainer)
-    return {signal.SIGINT, signal.SIGTERM} | ({requeue} if requeue else set())
-
-
-def _requeue_signal(trainer: pl.Trainer) -> signal.Signals | None:
-    """Return the signal after which SLURM shall start the job again, as Lightning is told it."""
-    environment = trainer._accelerator_connector.cluster_environment
-    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
-        return environment.requeue_signal
-    return None
-
-
-def _requeue() -> None:
-    """Ask SLURM to start this job again, with the command that it was started with."""
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    try:
-        subprocess.run(["scontrol", "requeue", job], check=True)
-        say(f"Job {job} is queued again.")
-    except (OSError, subprocess.CalledProcessError) as error:
-        say(f"Job {job} could not be queued again: {error}")
-
-
-def _forget_fetched_batch(progress: dict[str, Any]) -> None:
-    """Take back a batch that was fetched and not trained on: it will be fetched again."""
-    for counts in (progress["total"], progress["current"]):
-        if counts["ready"] > counts["started"]:
-            counts["ready"] = counts["started"]
-            progress["is_last_batch"] = False
-
-
-def _reopen_epoch(progress: dict[str, Any]) -> None:
-    """Count an epoch that the last step ended half-way as one that is not over.
-
-    Lightning counts it as over, and would give the steps that follow the number of the next.
-    """
-    for counts in (progress["total"], progress["current"]):
-        for name in ("processed", "completed"):
-            counts[name] = min(counts[name], counts["started"] - 1)
-
-
-def _begin_validation_again(progress: dict[str, Any]) -> None:
-    """Say, as Lightning does it, that validation was cut at its first clip."""
-    for counts in (progress["total"], progress["current"]):
-        counts.update(ready=1, started=1, processed=0, completed=0)
-    progress["is_last_batch"] = False
 
 
 def _nothing() -> None:

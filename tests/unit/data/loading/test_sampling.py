@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vipl.data.loading import sampling
-from vipl.data.loading.datamodule import StepSampler, check_shares
+from vipl.data.loading.step_sampler import StepSampler, check_shares
 from vipl.errors import UserError
 
 

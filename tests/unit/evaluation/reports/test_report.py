@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from vipl.errors import UserError
-from vipl.evaluation.reports.data import NOTHING, number, percent
 from vipl.evaluation.reports.report import duration, write_report
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import NOTHING, number, percent
 
 TASKS = {
     "ldoor_open": "open the left hinged cabinet",

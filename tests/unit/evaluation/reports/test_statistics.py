@@ -6,13 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from vipl.evaluation.reports.statistics import (
-    Interval,
-    binary_metrics,
-    bootstrap_mean,
-    latest,
-    summarise,
-)
+from vipl.evaluation.intervals import Interval, bootstrap_mean
+from vipl.evaluation.reports.statistics import binary_metrics, latest, summarise
 from vipl.evaluation.results import Record
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vipl.evaluation.evaluator import MAIN, ORACLE, RANDOM
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.comparison.notes import few
 from vipl.evaluation.reports.comparison.runs import LabelledRun, Place
 from vipl.evaluation.reports.comparison.statistics import mean
-from vipl.evaluation.reports.data import Measure, plural
-from vipl.evaluation.reports.statistics import Interval, metric_of, place_of
+from vipl.evaluation.reports.data import Measure
+from vipl.evaluation.reports.statistics import metric_of, place_of
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import plural
 
 _MAX_GROUPS = 3  # of runs that differ in a control
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vipl.console import Console
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.comparison.figures import Against, Comparison, Figures, compare
 from vipl.evaluation.reports.comparison.runs import read_runs
 from vipl.evaluation.reports.comparison.text import (
@@ -22,7 +23,6 @@ from vipl.evaluation.reports.comparison.text import (
     verdict,
 )
 from vipl.evaluation.reports.data import Measure
-from vipl.evaluation.reports.statistics import Interval
 from vipl.files import write_csv
 
 CSV_FILE = "compare.csv"

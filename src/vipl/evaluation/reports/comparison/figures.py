@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vipl.errors import UserError
+from vipl.evaluation.intervals import Interval, Values
 from vipl.evaluation.reports.comparison.bounds import Bound, find_bounds
 from vipl.evaluation.reports.comparison.notes import by_task, few, find_notes
 from vipl.evaluation.reports.comparison.runs import (
@@ -25,9 +26,10 @@ from vipl.evaluation.reports.comparison.statistics import (
     probability_of_improvement,
     share_of_wins,
 )
-from vipl.evaluation.reports.data import Measure, plural
-from vipl.evaluation.reports.statistics import Interval, Values, metric_of
+from vipl.evaluation.reports.data import Measure
+from vipl.evaluation.reports.statistics import metric_of
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import plural
 
 LEVEL = 0.05
 MIN_CELLS = 6

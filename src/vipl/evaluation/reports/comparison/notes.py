@@ -8,8 +8,9 @@ from vipl.evaluation.reports.comparison.runs import (
     same_evaluations,
     unknown_settings,
 )
-from vipl.evaluation.reports.data import Measure, plural
+from vipl.evaluation.reports.data import Measure
 from vipl.evaluation.results import Record
+from vipl.evaluation.wording import plural
 
 
 def few(names: Sequence[str]) -> str:

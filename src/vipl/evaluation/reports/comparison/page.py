@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.comparison.figures import Against, Comparison, Figures
 from vipl.evaluation.reports.comparison.rows import (
     difference_axis,
@@ -20,11 +21,10 @@ from vipl.evaluation.reports.comparison.text import (
     title,
     verdict,
 )
-from vipl.evaluation.reports.data import NOTHING, join, percent, plural
 from vipl.evaluation.reports.pages import render_page, write_page
 from vipl.evaluation.reports.plots import rate_axis
-from vipl.evaluation.reports.statistics import Interval
 from vipl.evaluation.reports.success import Mark, Rows, TaskRow
+from vipl.evaluation.wording import NOTHING, join, percent, plural
 
 _COLOURS = 6  # that the style sheet has for runs
 

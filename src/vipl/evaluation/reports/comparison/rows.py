@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.comparison.text import signed
 from vipl.evaluation.reports.data import Measure
 from vipl.evaluation.reports.plots import Axis, rate_axis, value_axis
-from vipl.evaluation.reports.statistics import Interval
 from vipl.evaluation.reports.success import Row, Rows
 
 _POINTS = 100  # in which differences of rates are drawn

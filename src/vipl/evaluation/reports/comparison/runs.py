@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 
 from vipl.errors import UserError
 from vipl.evaluation.evaluator import MAIN
-from vipl.evaluation.reports.data import NOTHING, Measure, Results, plural, read_results
+from vipl.evaluation.reports.data import Measure, Results, read_results
 from vipl.evaluation.reports.statistics import metric_of, place_of
-from vipl.evaluation.results import RECORDS_FILE, RUN_FILE, Record, identifying_settings
+from vipl.evaluation.results import RECORDS_FILE, Record
+from vipl.evaluation.run_file import RUN_FILE, identifying_settings
+from vipl.evaluation.wording import NOTHING, plural
 from vipl.names import choose
 
 Place: TypeAlias = tuple[str, str | None, int]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import stats
 
-from vipl.evaluation.reports.statistics import (
+from vipl.evaluation.intervals import (
     BATCH_VALUES,
     CONFIDENCE,
     RESAMPLES,

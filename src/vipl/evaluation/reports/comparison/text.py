@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from vipl.evaluation.intervals import Interval
 from vipl.evaluation.reports.comparison.figures import MIN_CELLS, Against, Comparison
-from vipl.evaluation.reports.data import NOTHING, Measure, capital, join, percent, plural
-from vipl.evaluation.reports.statistics import Interval
+from vipl.evaluation.reports.data import Measure
+from vipl.evaluation.wording import NOTHING, capital, join, percent, plural
 
 _MAX_NAMES = 160  # characters of names in a sentence
 ARROWS = {True: "\N{UPWARDS ARROW}", False: "\N{DOWNWARDS ARROW}"}
