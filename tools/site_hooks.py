@@ -25,6 +25,7 @@ CARRIED = (
     "data_manifests/*",
     "studies/**/*.md",
     "src/vipl/models/zoo/encoders.yaml",
+    "tests/README.md",
 )
 """Files outside docs/ that the site has, at the same paths."""
 
