@@ -11,6 +11,7 @@ from tests import ROOT
 PACKAGE = ROOT / "src" / "vipl"
 GROUND = {"_moved", "_version", "console", "errors", "files", "lazy", "names"}
 MOST_FILES = 12
+MOST_LINES = 300
 
 # From the top down: a room asks those below it, and none above.
 ORDER = (
@@ -44,6 +45,15 @@ ORDER = (
 
 def files() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
+
+
+def every() -> list[Path]:
+    """Return the package's files, and those of the suites that come with it."""
+    return [*files(), *sorted((ROOT / "evaluators").rglob("*.py"))]
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
 
 
 def room_of(module: str) -> str:
@@ -86,6 +96,11 @@ def test_every_module_is_in_a_room_or_on_the_ground_floor() -> None:
 def test_a_room_holds_few_files() -> None:
     for folder in {path.parent for path in files()} - {PACKAGE}:
         assert len([*folder.glob("[!_]*.py")]) <= MOST_FILES, folder
+
+
+def test_a_file_is_read_at_a_sitting() -> None:
+    long = {str(path.relative_to(ROOT)): n for path in every() if (n := lines(path)) > MOST_LINES}
+    assert long == {}
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

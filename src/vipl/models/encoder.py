@@ -3,8 +3,7 @@
 Shapes: N images of H x W pixels, S the network's input side, D the embedding size.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, final
 
 import torch
@@ -13,6 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from vipl.errors import UserError
+from vipl.models.arguments import check_colours, check_images, check_sizes
 from vipl.models.finite import all_finite, check_embeddings
 from vipl.models.network import create_network, first_line
 
@@ -23,7 +23,6 @@ OwnSize: TypeAlias = Literal["resized", "kept"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_MAX_SCALED = 8192  # pixels of a side: more is memory of several gigabytes
 _SCALING = ("mean", "std", "output_scale")
 
 
@@ -81,8 +80,8 @@ class Encoder(nn.Module):
         network_args: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, output_dim, central_fraction, output_scale)
-        _check_colours(mean, std)
+        check_sizes(image_size, output_dim, central_fraction, output_scale)
+        check_colours(mean, std)
         self.config: dict[str, Any] = {
             "backbone": backbone,
             "output_dim": output_dim,
@@ -132,7 +131,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: If the images are not uint8 [N, 3, H, W], or prepared and not of S x S.
         """
-        _check_images(images)
+        check_images(images)
         size = self.image_size
         height, width = images.shape[2:]
         own = (height, width) == (size, size)
@@ -218,7 +217,7 @@ class Encoder(nn.Module):
     def _embed(
         self, images: Tensor, *, batch_size: int = 1, prepared: bool | None = None
     ) -> Tensor:
-        _check_images(images)
+        check_images(images)
         training = self.training
         self.eval()
         try:
@@ -229,72 +228,6 @@ class Encoder(nn.Module):
         finally:
             self.train(training)
         return torch.cat(parts)
-
-
-def _check_sizes(
-    image_size: int, output_dim: int, central_fraction: float, output_scale: float
-) -> None:
-    if image_size < 1:
-        raise UserError(f"image_size is {image_size}, expected a side in pixels")
-    if output_dim < 0:
-        raise UserError(f"output_dim is {output_dim}, expected 0 (features) or more")
-    if not 0 < central_fraction <= 1:
-        raise UserError(f"central_fraction is {central_fraction}, expected 0 < share <= 1")
-    if image_size / central_fraction > _MAX_SCALED:
-        raise UserError(
-            f"central_fraction is {central_fraction} of image_size {image_size}: images would be "
-            f"brought to {image_size / central_fraction:.0f} px, expected {_MAX_SCALED} at most"
-        )
-    if not 0 < output_scale < math.inf:
-        raise UserError(f"output_scale is {output_scale}, expected a number > 0")
-
-
-def _check_colours(mean: Sequence[float], std: Sequence[float]) -> None:
-    if not all(map(math.isfinite, mean)):
-        raise UserError(f"mean is {list(mean)}, expected three finite numbers")
-    if not all(0 < value < math.inf for value in std):
-        raise UserError(f"std is {list(std)}, expected three numbers > 0")
-
-
-def _check_images(images: object) -> None:
-    if not isinstance(images, Tensor):
-        kind = type(images).__name__
-        raise TypeError(f"images are a {kind}, expected a tensor: vipl.rewards.as_images(pictures)")
-    if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] == 3:
-        if 0 in images.shape[2:]:
-            raise ValueError(f"images are {list(images.shape)}: there is no pixel in them")
-        return
-    remedy = ""
-    if images.dtype != torch.uint8:
-        remedy = f": {_in_eight_bits(images)}"
-    elif images.ndim == 3:
-        remedy = ": images[None] for one"
-    elif images.ndim == 4 and images.shape[3] in (1, 3, 4):
-        remedy = ": images.permute(0, 3, 1, 2), the channels come first"
-    elif images.ndim == 4 and images.shape[1] == 1:
-        remedy = ": grey ones by images.expand(-1, 3, -1, -1)"
-    elif images.ndim == 4 and images.shape[1] == 4:
-        remedy = ": without their fourth channel by images[:, :3]"
-    raise ValueError(
-        f"images are {images.dtype} {list(images.shape)}, expected torch.uint8 [N, 3, H, W]{remedy}"
-    )
-
-
-def _in_eight_bits(images: Tensor) -> str:
-    """Return how to bring images of another type to uint8 without clipping them."""
-    if images.dtype == torch.bool:
-        return "images.to(torch.uint8) * 255"
-    if not images.numel():
-        return "images.to(torch.uint8)"
-    values = images.double()
-    least, greatest = float(values.min()), float(values.max())
-    if images.is_floating_point() and least >= 0 and greatest <= 1:
-        return "(images * 255).round().to(torch.uint8)"
-    if least >= 0 and greatest <= 255:
-        return "images.to(torch.uint8)"
-    if not images.is_floating_point() and least >= 0 and greatest <= 65535:
-        return "(images.int() >> 8).to(torch.uint8), where they are of 16 bits"
-    return f"they go from {least:g} to {greatest:g}, scale them to 0 to 255"
 
 
 def _channels(values: tuple[float, float, float]) -> Tensor:

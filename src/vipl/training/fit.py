@@ -131,7 +131,8 @@ class FitCLI(LightningCLI):
         Raises:
             UserError: If they do not, or the checkpoint to go on from belongs to another run.
         """
-        self._set_up_processor()
+        if self.config.threads is not None:
+            torch.set_num_threads(self.config.threads)
         self.found = find(self.config.ckpt_path, self.run_dir) if self.config.ckpt_path else None
         self._instantiate()
         keep_gradients_once(self.trainer)
@@ -167,14 +168,6 @@ class FitCLI(LightningCLI):
         except (ArgumentError, TypeError, ValueError) as error:  # of a class's own arguments
             raise UserError(f"configuration: {refusal_of_a_class(str(error))}") from error
         self.config = config
-
-    def _set_up_processor(self) -> None:
-        threads = self.config.threads
-        if threads is None:
-            return
-        if threads < 1:
-            raise UserError(f"threads is {threads}, expected 1 or more")
-        torch.set_num_threads(threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with the project's loggers, callbacks and plugins, and the user's."""
@@ -247,8 +240,7 @@ class FitCLI(LightningCLI):
         return to_yaml(self._plain(self.config))
 
     def _plain(self, config: Any) -> Config:
-        plain: Config = json.loads(self.parser.dump(config, format="json", skip_none=False))
-        return plain
+        return dict(json.loads(self.parser.dump(config, format="json", skip_none=False)))
 
     def tell_loggers(self) -> None:
         """Give the resolved configuration to the user's own loggers; the run's folder has it."""

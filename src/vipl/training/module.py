@@ -5,8 +5,7 @@ D embedding size.
 """
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytorch_lightning as pl
@@ -25,14 +24,12 @@ from vipl.objectives import VIP, Objective, embedding_norms
 from vipl.processes.ranks import Ranks
 from vipl.rewards.curves import Curve, distances_to_last
 from vipl.training.held_out import HeldOutResult, held_out_figures
-from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew
+from vipl.training.optimizers import ParameterGroups, check_optimizer, make_optimizer, renew, shared
 from vipl.training.parallel import check_accumulation
 from vipl.training.schedules import step_on_figure
 from vipl.training.user_callbacks import take_raw_weights
 
 Terms: TypeAlias = dict[str, Tensor]
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
 
 _VIP = VIP()
 
@@ -87,9 +84,9 @@ class VIPModule(pl.LightningModule):
         self.objective = objective
         self.l1_weight = l1_weight
         self.l2_weight = l2_weight
-        self.optimizer = _shared(optimizer)
+        self.optimizer = shared(optimizer)
         self.parameter_groups = parameter_groups
-        self.lr_scheduler = None if lr_scheduler is None else _shared(lr_scheduler)
+        self.lr_scheduler = None if lr_scheduler is None else shared(lr_scheduler)
         self.compile_network = compile
         self.seed = seed
         self.changed: tuple[str, ...] = ()
@@ -295,12 +292,3 @@ class VIPModule(pl.LightningModule):
         """
         check_checkpoint(checkpoint, self.ranks)
         checkpoint[CHECKPOINT_KEY] = self.encoder.config
-
-
-def _shared(make: Callable[[_Given], _Made]) -> Callable[[_Given], _Made]:
-    """Return a plain function that does the same, which copies of the module share.
-
-    What jsonargparse gives refers to its parser, and through it to the trainer and all that it has:
-    a callback that copies the module, as for an average of the weights, would copy them as well.
-    """
-    return lambda given: make(given)

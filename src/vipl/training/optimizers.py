@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,6 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vipl.errors import UserError
 from vipl.models.encoder import Encoder
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass
@@ -133,6 +136,15 @@ def renew(
         fresh["state"] = checkpoint["optimizer_states"][0]["state"]
     checkpoint["optimizer_states"] = [fresh]
     checkpoint["lr_schedulers"] = [] if schedule is None else [schedule.state_dict()]
+
+
+def shared(make: Callable[[_Given], _Made]) -> Callable[[_Given], _Made]:
+    """Return a plain function that does the same, which copies of the module share.
+
+    What jsonargparse gives refers to its parser, and through it to the trainer and all that it has:
+    a callback that copies the module, as for an average of the weights, would copy them as well.
+    """
+    return lambda given: make(given)
 
 
 def _tried(key: str, action: Callable[[], Any]) -> Any:

@@ -12,6 +12,7 @@ _NOT_NEGATIVE = ("lr", "weight_decay", "eps", "momentum", "l1_weight", "l2_weigh
 
 _RANGES: tuple[tuple[str, float, float | None], ...] = (
     ("seed_everything", 0, None),
+    ("threads", 1, None),
     ("trainer.max_steps", 1, -1),
     ("trainer.max_epochs", 1, -1),
     ("trainer.min_steps", 0, None),

@@ -10,7 +10,8 @@ from vipl.console import Console, progress
 from vipl.data.checking.bad_clips import BadClip
 from vipl.data.checking.presence import with_files
 from vipl.data.manifests.manifest import Manifest, read_manifest
-from vipl.data.preparing.prepare import Job, Preparation, Result, Shard, prepare_job
+from vipl.data.preparing.prepare import Job, Preparation, Result, prepare_job
+from vipl.data.preparing.shard import Shard
 from vipl.data.processes.isolation import DecoderProcess
 from vipl.data.processes.pool import call_many
 from vipl.errors import UserError

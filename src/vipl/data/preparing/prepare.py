@@ -25,6 +25,7 @@ from vipl.data.decoding.video import VideoError
 from vipl.data.encoding.formats import FORMATS
 from vipl.data.manifests.manifest import Clip, Manifest, read_sidecar, write_manifest
 from vipl.data.manifests.text_files import read_json
+from vipl.data.preparing.shard import Shard
 from vipl.data.processes.isolation import DecoderProcess
 from vipl.errors import UserError
 from vipl.files import write_atomically
@@ -34,34 +35,6 @@ _CLIPS_OF_A_JOB = 64
 _SETTINGS = "prepare.json"
 # Frames a second of the clips of which the manifest does not tell them: one file a clip.
 _RATES = "shards/rates"
-
-
-class Shard(NamedTuple):
-    """A share of the videos, for one process of an array of jobs.
-
-    Attributes:
-        number: From 0.
-        total: Of shards.
-    """
-
-    number: int
-    total: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Return the shard that "i/n" names.
-
-        Raises:
-            UserError: If it names none.
-        """
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
-        shard = cls(int(match[1]), int(match[2])) if match else cls(0, 0)
-        if not shard.number < shard.total:
-            raise UserError(f"--shard is {text!r}, expected i/n with i from 0 to n - 1, as 0/8")
-        return shard
-
-    def __str__(self) -> str:
-        return f"{self.number}-of-{self.total}"
 
 
 class Job(NamedTuple):

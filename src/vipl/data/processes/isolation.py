@@ -200,8 +200,7 @@ class DecoderProcess:
 
     def close(self) -> None:
         """End the child."""
-        child = self._detach()
-        if child is not None:
+        if (child := self._detach()) is not None:
             child.kill()
             child.wait()
 
@@ -293,8 +292,7 @@ class DecoderProcess:
 def _forget_children() -> None:
     """In a forked process: let go of the parent's children, which are not ours to end."""
     for decoder in list(_living):
-        child = decoder._detach()
-        if child is not None:
+        if (child := decoder._detach()) is not None:
             child.returncode = 0
 
 

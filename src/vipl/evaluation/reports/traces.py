@@ -142,9 +142,7 @@ def distances(results: Results) -> Distances | None:
     return Distances(
         _task_groups(results, {task: [_episodes(results, of_task[task])] for task in of_task}),
         _legend(results, [dict.fromkeys(endings)]),
-        tuple(
-            "end" if ending == MAIN else f"end, {_kind_name(results, ending)}" for ending in endings
-        ),
+        tuple("end" if end == MAIN else f"end, {_kind_name(results, end)}" for end in endings),
         tuple(rows),
     )
 
@@ -255,7 +253,7 @@ def _episode_title(results: Results, record: Record, row: Values) -> str:
 def _distance_row(
     results: Results, name: str, records: Sequence[Record], endings: Sequence[str]
 ) -> DistanceRow:
-    starts = [_known(record)[0] for record in records]
+    starts = [float(_known(record)[0]) for record in records]
     ends = {
         ending: [_known(record)[-1] for record in records if _ending(results, record) == ending]
         for ending in endings
@@ -269,9 +267,8 @@ def _distance_row(
 
 
 def _known(record: Record) -> Values:
-    values: Values = stack([record.traces[DISTANCE]])[0]
-    known: Values = values[np.isfinite(values)]
-    return known
+    values = stack([record.traces[DISTANCE]])[0]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _split(results: Results) -> bool:
@@ -286,12 +283,10 @@ def _ending(results: Results, record: Record) -> str:
 def _task_groups(results: Results, plots: Mapping[str, Sequence[Plot]]) -> tuple[TaskGroup, ...]:
     groups = []
     for task, own in plots.items():
-        entry = results.entry(MAIN, task=task)
-        if results.primary.binary:
-            result = f"{entry['hits']} of {entry['n']}"
-        else:
-            result = results.primary.text(entry["mean"])
         if any(plot.lines for plot in own):
+            entry, primary = results.entry(MAIN, task=task), results.primary
+            counted = f"{entry['hits']} of {entry['n']}" if primary.binary else None
+            result = counted or primary.text(entry["mean"])
             groups.append(TaskGroup(task, results.tasks[task], result, tuple(own)))
     return tuple(groups)
 
