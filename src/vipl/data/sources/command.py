@@ -15,6 +15,7 @@ from vipl.data.checking.leaks import find_leaks
 from vipl.data.checking.tables import REMARKED, show_table
 from vipl.data.manifests.manifest import Manifest, check_suffix, to_table, write_manifest
 from vipl.data.sources.arguments import SOURCES, settings_of
+from vipl.data.sources.probing import Probing
 from vipl.data.sources.recipes import read_recipe
 from vipl.data.sources.report import SourceReport
 from vipl.errors import UserError
@@ -48,8 +49,10 @@ def build(args: argparse.Namespace) -> None:
         report = builder(
             args.directory,
             **settings,
-            **execution,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            probing=Probing(
+                **execution,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            ),
         )
     plain = {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()}
     recipe = {"source": args.source, "layout": report.layout, **plain}

@@ -25,8 +25,8 @@ from vipl.data.sources.epic_annotations import (
     read_video_infos,
 )
 from vipl.data.sources.folder import VIDEO_SUFFIXES
-from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import Progress, SourceReport, no_progress, wrong_layout
+from vipl.data.sources.probing import DEFAULT_PROBING, Probing, open_all
+from vipl.data.sources.report import SourceReport, wrong_layout
 from vipl.data.sources.spans import frames_between, stride_for
 from vipl.errors import UserError
 
@@ -46,9 +46,7 @@ def build_epic_kitchens(
     val_fraction: float = 0.1,
     probe: bool = False,
     allow_missing: bool = False,
-    workers: int | None = None,
-    timeout_s: float = 60.0,
-    on_progress: Progress = no_progress,
+    probing: Probing = DEFAULT_PROBING,
 ) -> SourceReport:
     """Make a clip of every action segment of EPIC-KITCHENS-100.
 
@@ -63,9 +61,7 @@ def build_epic_kitchens(
         probe: Open every video in place of trusting `EPIC_100_video_info.csv`.
         allow_missing: Build although videos are not there (yet): their clips are kept; those of
             frames are left out.
-        workers: Processes that probe; by default one a core.
-        timeout_s: After which a video that does not open is given up.
-        on_progress: Called with the numbers of videos done and to do.
+        probing: How videos are opened.
 
     Raises:
         UserError: If the folder is laid out otherwise, videos are missing, or no clip results.
@@ -87,9 +83,7 @@ def build_epic_kitchens(
         infos = {} if probe else read_video_infos(tables, report.unreadable)
         located = _locate_videos(segments, infos, report=report)
         if probe:
-            located = _open(
-                located, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress
-            )
+            located = _open(located, report, probing)
     else:
         report.layout = f"EPIC-KITCHENS-100, frames ({_PICTURE} from 1)"
         located = _locate_frames(segments, report)
@@ -137,15 +131,12 @@ def _videos_in(folder: Path) -> dict[str, str]:
 def _open(
     located: Located,
     report: SourceReport,
-    *,
-    workers: int | None,
-    timeout_s: float,
-    on_progress: Progress,
+    probing: Probing,
 ) -> Located:
     """Return what the files hold; those that are missing or cannot be read are unknown."""
     gone = set(report.missing)
     paths = [report.root / path for path, _ in located.values() if path not in gone]
-    infos = open_all(paths, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
+    infos = open_all(paths, report, probing)
     return {
         name: (path, infos.get(report.root / path, _UNKNOWN)) for name, (path, _) in located.items()
     }

@@ -12,14 +12,8 @@ from vipl.data.manifests.manifest import Clip
 from vipl.data.manifests.splits import assign_splits, check_fraction
 from vipl.data.manifests.validation import MIN_FRAMES
 from vipl.data.manifests.walk import Walk, can_be_named, once
-from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import (
-    NAMELESS,
-    REPEATED,
-    Progress,
-    SourceReport,
-    no_progress,
-)
+from vipl.data.sources.probing import DEFAULT_PROBING, Probing, open_all
+from vipl.data.sources.report import NAMELESS, REPEATED, SourceReport
 from vipl.data.sources.spans import parts_by_time
 from vipl.errors import UserError
 
@@ -38,9 +32,7 @@ def build_folder(
     *,
     clip_seconds: float = 10.0,
     val_fraction: float = 0.1,
-    workers: int | None = None,
-    timeout_s: float = 60.0,
-    on_progress: Progress = no_progress,
+    probing: Probing = DEFAULT_PROBING,
 ) -> SourceReport:
     """Probe every video under a folder and cut it into clips.
 
@@ -50,9 +42,7 @@ def build_folder(
         clip_seconds: Videos longer than one and a half times this are cut into equal clips of
             about this length.
         val_fraction: Share of the videos that is held out, between 0 and 1.
-        workers: Processes that probe; by default one a core.
-        timeout_s: After which a video that does not open is given up.
-        on_progress: Called with the numbers of videos done and to do.
+        probing: How videos are opened.
 
     Raises:
         UserError: If there is no such folder, or not one readable video in it.
@@ -70,7 +60,7 @@ def build_folder(
         )
     report = SourceReport(directory, layout="a folder of videos")
     videos = _named(found, report)
-    infos = open_all(videos, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
+    infos = open_all(videos, report, probing)
     if not infos:
         first, reason = report.unreadable[0]
         raise UserError(

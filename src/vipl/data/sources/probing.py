@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vipl.data.decoding.probe import VideoInfo
@@ -11,29 +12,38 @@ from vipl.data.processes.pool import probe_many
 from vipl.data.sources.report import Progress, SourceReport, no_progress
 
 
+@dataclass(frozen=True)
+class Probing:
+    """How a source opens videos. It bears on how long that takes, and not on the clips.
+
+    Attributes:
+        workers: Processes that open videos; by default one a core.
+        timeout_s: After which a video that does not open is given up.
+        on_progress: Called with the numbers of videos done and to do.
+    """
+
+    workers: int | None = None
+    timeout_s: float = 60.0
+    on_progress: Progress = no_progress
+
+
+DEFAULT_PROBING = Probing()
+
+
 def open_all(
-    paths: Sequence[Path],
-    report: SourceReport,
-    *,
-    workers: int | None = None,
-    timeout_s: float,
-    thorough: bool = True,
-    on_progress: Progress = no_progress,
+    paths: Sequence[Path], report: SourceReport, probing: Probing, *, thorough: bool = True
 ) -> dict[Path, VideoInfo]:
     """Open videos; those that give no clip, and those that decord misreads, go to the report.
 
     Args:
         paths: The files, below the report's root.
         report: Filled.
-        workers: Processes; by default one a core.
-        timeout_s: After which a video that does not open is given up.
+        probing: How they are opened.
         thorough: Whether to decode, and to put decord to the test; else packets are counted.
-        on_progress: Called with the numbers of videos done and to do.
     """
     infos: dict[Path, VideoInfo] = {}
-    results = probe_many(
-        paths, workers=workers or os.cpu_count() or 1, timeout_s=timeout_s, thorough=thorough
-    )
+    workers = probing.workers or os.cpu_count() or 1
+    results = probe_many(paths, workers=workers, timeout_s=probing.timeout_s, thorough=thorough)
     for done, (index, result) in enumerate(results, start=1):
         relative = paths[index].relative_to(report.root).as_posix()
         if isinstance(result, VideoError):
@@ -49,7 +59,7 @@ def open_all(
                 report.distrusted.append((relative, result.note))
             if result.remark:
                 report.remarked.append((relative, result.remark))
-        on_progress(done, len(paths))
+        probing.on_progress(done, len(paths))
     report.unreadable.sort()
     report.distrusted.sort()
     report.remarked.sort()

@@ -12,14 +12,8 @@ from vipl.data.manifests.manifest import Clip
 from vipl.data.manifests.splits import assign_splits, check_fraction, name_fingerprint
 from vipl.data.manifests.text_files import Faults, plain_text, read_json
 from vipl.data.manifests.walk import can_be_named
-from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import (
-    Progress,
-    SourceReport,
-    first_existing,
-    no_progress,
-    wrong_layout,
-)
+from vipl.data.sources.probing import DEFAULT_PROBING, Probing, open_all
+from vipl.data.sources.report import SourceReport, first_existing, wrong_layout
 from vipl.errors import UserError
 
 _FILES = {"train": "train.json", "val": "validation.json", "test": "test.json"}
@@ -37,9 +31,7 @@ def build_ssv2(
     val_fraction: float = 0.1,
     probe: bool = False,
     allow_missing: bool = False,
-    workers: int | None = None,
-    timeout_s: float = 60.0,
-    on_progress: Progress = no_progress,
+    probing: Probing = DEFAULT_PROBING,
 ) -> SourceReport:
     """Make a clip of every labelled video of Something-Something-V2.
 
@@ -50,9 +42,7 @@ def build_ssv2(
         val_fraction: Held out where `validation.json` is missing.
         probe: Decode every video, and put decord to the test.
         allow_missing: Build although videos are not there; they are left out.
-        workers: Processes that open videos; by default one a core.
-        timeout_s: After which a video that does not open is given up.
-        on_progress: Called with the numbers of videos done and to do.
+        probing: How videos are opened.
 
     Raises:
         UserError: If the folder is laid out otherwise, videos are missing, or no clip results.
@@ -73,8 +63,7 @@ def build_ssv2(
     report.require_files(allow_missing=allow_missing)
     paths = [root / f"{name}{_SUFFIX}" for name in sorted(text, key=_numeric) if name in present]
     infos = open_all(
-        paths, report, workers=workers, timeout_s=timeout_s, thorough=probe,
-        on_progress=on_progress,
+        paths, report, probing, thorough=probe,
     )  # fmt: skip
     splits = _splits(rows, {path.stem for path in infos}, val_fraction=val_fraction)
     report.clips = [

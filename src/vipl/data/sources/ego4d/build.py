@@ -18,13 +18,8 @@ from vipl.data.sources.ego4d.files import Part, find_parts, find_root, open_part
 from vipl.data.sources.ego4d.json_stream import entries_of
 from vipl.data.sources.ego4d.rule import Moment, Rule, Span, moments, span
 from vipl.data.sources.ego4d.videos import Video, read_videos
-from vipl.data.sources.report import (
-    Progress,
-    SourceReport,
-    first_existing,
-    no_progress,
-    wrong_layout,
-)
+from vipl.data.sources.probing import DEFAULT_PROBING, Probing
+from vipl.data.sources.report import Progress, SourceReport, first_existing, wrong_layout
 from vipl.errors import UserError
 
 _NARRATIONS = ("annotations/narration.json", "narration.json")
@@ -45,9 +40,7 @@ def build_ego4d(
     val_fraction: float = 0.1,
     probe: bool = False,
     allow_missing: bool = False,
-    workers: int | None = None,
-    timeout_s: float = 60.0,
-    on_progress: Progress = no_progress,
+    probing: Probing = DEFAULT_PROBING,
 ) -> SourceReport:
     """Cut a clip around every narration of Ego4D; the same files always give the same clips.
 
@@ -67,9 +60,7 @@ def build_ego4d(
         val_fraction: Held out of the videos that no benchmark puts into a split.
         probe: Open every video in place of trusting `ego4d.json`.
         allow_missing: Keep clips whose videos are not there (yet).
-        workers: Processes that probe; by default one a core.
-        timeout_s: After which a video that does not open is given up.
-        on_progress: Called with the numbers of videos done and to do.
+        probing: How videos are opened.
 
     Raises:
         UserError: If the folder is laid out otherwise, videos are missing, or no clip results.
@@ -87,11 +78,9 @@ def build_ego4d(
     known = read_videos(root / "ego4d.json", report, val_fraction=val_fraction)
     parts = find_parts(root, known, name=videos, report=report, allow_missing=allow_missing)
     if probe:
-        parts = open_parts(
-            parts, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress
-        )
+        parts = open_parts(parts, report, probing)
     cutter = Cutter(parts, rule, report, first_pass_only=passes == "first")
-    report.clips = cut_all(file, known, cutter, on_progress=on_progress)
+    report.clips = cut_all(file, known, cutter, on_progress=probing.on_progress)
     report.require_files(allow_missing=allow_missing)
     report.require_clips(str(file))
     return report

@@ -18,14 +18,8 @@ from vipl.data.manifests.walk import can_be_named, shown
 from vipl.data.processes.isolation import DecoderProcess
 from vipl.data.sources.ego4d.json_stream import items_of
 from vipl.data.sources.ego4d.videos import Video, is_file_name, positive, time_of
-from vipl.data.sources.probing import open_all
-from vipl.data.sources.report import (
-    NAMELESS,
-    Progress,
-    SourceReport,
-    first_existing,
-    wrong_layout,
-)
+from vipl.data.sources.probing import Probing, open_all
+from vipl.data.sources.report import NAMELESS, SourceReport, first_existing, wrong_layout
 from vipl.errors import UserError
 
 _METADATA = ("ego4d.json", "v2/ego4d.json", "v1/ego4d.json")
@@ -130,16 +124,13 @@ def find_parts(
 def open_parts(
     parts: Mapping[str, list[Part]],
     report: SourceReport,
-    *,
-    workers: int | None,
-    timeout_s: float,
-    on_progress: Progress,
+    probing: Probing,
 ) -> dict[str, list[Part]]:
     """Replace what the metadata say by what the files hold; unreadable ones are left out."""
     report.trusted = ""
     present = sorted({part.path for p in parts.values() for part in p if part.present})
     paths = [report.root / path for path in present]
-    infos = open_all(paths, report, workers=workers, timeout_s=timeout_s, on_progress=on_progress)
+    infos = open_all(paths, report, probing)
 
     def opened(part: Part) -> Part | None:
         info = infos.get(report.root / part.path)

@@ -16,14 +16,8 @@ from vipl.data.manifests.validation import MIN_FRAMES
 from vipl.data.manifests.walk import Identity, Walk, can_be_named, identity, shown
 from vipl.data.sources.frames.numbered import NumberedPictures, find_pictures
 from vipl.data.sources.frames.tables import Row, place, read_table
-from vipl.data.sources.report import (
-    NAMELESS,
-    REPEATED,
-    Progress,
-    SourceReport,
-    no_progress,
-    wrong_layout,
-)
+from vipl.data.sources.probing import DEFAULT_PROBING, Probing
+from vipl.data.sources.report import NAMELESS, REPEATED, Progress, SourceReport, wrong_layout
 from vipl.errors import UserError
 
 _TABLE = "manifest.csv"
@@ -40,7 +34,7 @@ def build_frames(
     fps: float = 30.0,
     val_fraction: float = 0.1,
     allow_missing: bool = False,
-    on_progress: Progress = no_progress,
+    probing: Probing = DEFAULT_PROBING,
 ) -> SourceReport:
     """Make a clip of every folder of frames.
 
@@ -53,7 +47,7 @@ def build_frames(
         val_fraction: Share of the folders that is held out, by the SHA-256 of their paths below
             the root.
         allow_missing: Build although folders of a table are not there; they are left out.
-        on_progress: Called with the numbers of folders done and to do.
+        probing: Whose `on_progress` is called with the numbers of folders done and to do.
 
     Raises:
         UserError: If there is neither, folders are missing, or no clip results.
@@ -76,7 +70,7 @@ def build_frames(
     remedy = "say where they lie by --root"
     report.require_files(allow_missing=allow_missing, remedy=remedy)
     rows = [row for row in rows if row.folder in there]
-    found = _look(rows, names, report=report, on_progress=on_progress)
+    found = _look(rows, names, report=report, on_progress=probing.on_progress)
     found = list(_once(found, report))
     report.layout = f"{layout}; {_most_common(found)}"
     report.clips = list(_clips(found, names, report=report, fps=fps, val_fraction=val_fraction))
