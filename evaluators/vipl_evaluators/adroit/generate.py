@@ -1,4 +1,4 @@
-"""Makes demonstrations of the pen's task: planning on the true state, where that solves it.
+"""Makes demonstrations of the pen's task: planning on the ground-truth state, where that solves it.
 
     python -m vipl_evaluators.adroit.generate --out DIR --number 8
 
@@ -81,7 +81,9 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
-    parser.add_argument("--number", type=int, default=8, metavar="N", help="in all (8)")
+    parser.add_argument(
+        "--number", type=int, default=8, metavar="N", help="number of demonstrations (default: 8)"
+    )
     args = parser.parse_args()
     generate_demonstrations(args.out, number=args.number)
 

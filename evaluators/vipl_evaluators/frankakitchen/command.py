@@ -13,7 +13,9 @@ _KINDS = "start, recovery, detour, knock, halfway, expert, half, wandering, nois
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `vipl demos render`, `generate`, `export` and `verify`."""
-    parser = commands.add_parser("demos", help="the FrankaKitchen demonstrations that ship with it")
+    parser = commands.add_parser(
+        "demos", help="render, generate or export the FrankaKitchen demonstrations"
+    )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_render(actions)
     _add_generate(actions)
@@ -22,20 +24,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    render = actions.add_parser("render", help="render them into videos, with a manifest")
+    render = actions.add_parser("render", help="render them as videos, with a manifest")
     render.add_argument("--out", type=path_argument, required=True, metavar="DIR")
-    render.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    render.add_argument("--tasks", nargs="+", metavar="TASK", help="e.g. sdoor_open (default: all)")
     render.add_argument(
-        "--cameras", nargs="+", metavar="CAMERA", help="default, left_cam, right_cam (all)"
+        "--cameras", nargs="+", metavar="CAMERA", help="default, left_cam, right_cam (default: all)"
     )
-    render.add_argument("--size", type=int, default=224, help="side of the frames in pixels (224)")
+    render.add_argument("--size", type=int, default=224, help="frame size in pixels (default: 224)")
     render.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="worker processes (default: one per core)",
     )
     render.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     render.add_argument(
         "--number", type=int, metavar="N",
-        help="the first N of each kind of each task; every fourth is held out (all)",
+        help="the first N of each kind and task; every fourth is held out (default: all)",
     )  # fmt: skip
     render.add_argument(
         "--mesh-grid-m", type=float, metavar="METRES",
@@ -50,68 +55,81 @@ def _add_render(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_generate(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    generate = actions.add_parser("generate", help="plan new ones, on the true state")
+    generate = actions.add_parser("generate", help="plan new ones with the ground-truth state")
     generate.add_argument("--out", type=path_argument, required=True, metavar="DIR")
-    generate.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    generate.add_argument(
+        "--tasks", nargs="+", metavar="TASK", help="e.g. sdoor_open (default: all)"
+    )
     generate.add_argument(
         "--quality", metavar="Q",
-        help="instead of planning, follow the demonstrations that ship with it, in seconds: "
-        "expert, mixed (a third solves the task, a third leaves off, a third wanders), noisy, or "
-        "anywhere (all solve it, beginning with the arm and the object anywhere)",
+        help="do not plan, but follow the shipped demonstrations, which takes seconds: "
+        "expert, mixed (a third solves the task, a third stops early, a third wanders), noisy, or "
+        "anywhere (all solve it; arm and object start anywhere)",
     )  # fmt: skip
     generate.add_argument(
-        "--number", type=int, default=20, metavar="N", help="of --quality, a task (20)"
+        "--number",
+        type=int,
+        default=20,
+        metavar="N",
+        help="with --quality: how many per task (default: 20)",
     )
     generate.add_argument(
         "--first", type=int, metavar="N",
-        help="of --quality anywhere, the number in the name of the first: to add to those that are "
-        "there (0)",
+        help="with --quality anywhere: number in the name of the first, to add to those that are "
+        "there (default: 0)",
     )  # fmt: skip
     generate.add_argument(
-        "--seed", type=int, metavar="SEED", help="of --quality, of all that is random (0)"
+        "--seed", type=int, metavar="SEED", help="with --quality: random seed (default: 0)"
     )
     generate.add_argument(
         "--visited", nargs="+", type=path_argument, metavar="RUN",
-        help="of --quality anywhere: half of the clips begin in states that the planner came by in "
-        "these runs of vipl eval",
+        help="with --quality anywhere: half of the clips begin in states that the planner visited "
+        "in these runs of vipl eval",
     )  # fmt: skip
     generate.add_argument(
         "--knocked", type=float, metavar="SHARE",
-        help="of --quality anywhere: of the other clips, how many begin with one or two other "
-        "things moved, as by a planner that knocked them (0.5)",
+        help="with --quality anywhere: share of the other clips that begin with one or two other "
+        "objects moved, as if the planner had knocked them (default: 0.5)",
     )  # fmt: skip
     generate.add_argument(
         "--far", type=float, metavar="SHARE",
-        help="of --quality anywhere: of the other clips that do not begin at the usual start, how "
-        "many begin with the arm far from every pose of a demonstration (0)",
+        help="with --quality anywhere: share of the clips with another start that begin with "
+        "the arm far from every pose of a demonstration (default: 0)",
     )  # fmt: skip
     for kind, count, text in (
         ("starts", 4, "from the usual start"),
-        ("recoveries", 4, "the arm starting elsewhere, mostly near where it ends"),
-        ("detours", 0, "the arm first going by poses that are of no use"),
-        ("knocks", 0, "detours on which the arm pushes something else away"),
-        ("halfway", 0, "recoveries in which a part of the object's way is done"),
+        ("recoveries", 4, "with the arm starting elsewhere, mostly near its end pose"),
+        ("detours", 0, "with the arm passing useless poses first"),
+        ("knocks", 0, "detours on which the arm pushes another object"),
+        ("halfway", 0, "recoveries with the object already part of the way"),
     ):
         generate.add_argument(
-            f"--{kind}", type=int, default=count, metavar="N", help=f"a task, {text} ({count})"
+            f"--{kind}",
+            type=int,
+            default=count,
+            metavar="N",
+            help=f"per task, {text} (default: {count})",
         )
     generate.add_argument(
         "--attempts", type=int, default=5, metavar="N",
-        help="at each, with ever more samples (5)",
+        help="attempts per demonstration, each with more samples (default: 5)",
     )  # fmt: skip
     generate.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="worker processes (default: one per core)",
     )
     generate.set_defaults(run=_checked(_generate))
 
 
 def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    export = actions.add_parser("export", help="write them as Minari data sets, one a task")
+    export = actions.add_parser("export", help="write them as Minari data sets, one per task")
     export.add_argument(
         "--out", type=path_argument, metavar="DIR",
-        help="folder of Minari data sets ($MINARI_DATASETS_PATH, else ~/.minari/datasets)",
+        help="folder of Minari data sets (default: $MINARI_DATASETS_PATH, else ~/.minari/datasets)",
     )  # fmt: skip
-    export.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    export.add_argument("--tasks", nargs="+", metavar="TASK", help="e.g. sdoor_open (default: all)")
     export.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     _add_folder(export)
     export.set_defaults(run=_checked(_export))
@@ -119,18 +137,22 @@ def _add_export(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verify = actions.add_parser(
-        "verify", help="replay them with the installed MuJoCo, and plan anew what does not end so"
+        "verify",
+        help="replay them with the installed MuJoCo, and replan those that end differently",
     )
-    verify.add_argument("--tasks", nargs="+", metavar="TASK", help="such as sdoor_open (all)")
+    verify.add_argument("--tasks", nargs="+", metavar="TASK", help="e.g. sdoor_open (default: all)")
     verify.add_argument("--kinds", nargs="+", metavar="KIND", help=_KINDS)
     _add_folder(verify)
     verify.add_argument(
         "--replan", type=path_argument, metavar="DIR",
-        help="write those that end as recorded, and others in the place of the rest, to this "
-        "folder, for --folder (only say which they are)",
+        help="write those that end as recorded, and replanned ones for the rest, to this "
+        "folder, for --folder (default: only list them)",
     )  # fmt: skip
     verify.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)"
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="worker processes (default: one per core)",
     )
     verify.set_defaults(run=_checked(_verify))
 
@@ -138,7 +160,7 @@ def _add_verify(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=path_argument, metavar="DIR",
-        help="of demonstrations that `vipl demos generate` or `verify` made (those that ship)",
+        help="demonstrations made by `vipl demos generate` or `verify` (default: those that ship)",
     )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ class KitchenEnv(MujocoEnv):
         return np.asarray(np.linalg.norm(hand - handle, axis=-1))
 
     def true_reward(self, states: Floats) -> Floats:
-        """Return the reward of the true state, the ceiling for any visual one.
+        """Return the reward of the ground-truth state, the ceiling for any visual one.
 
         It is -2 times the way that is left (1 at the start), plus 1/2 once a quarter and 1/2
         once three quarters of it are gone, minus the distance from the hand to the handle in

@@ -180,7 +180,7 @@ def _create(env: GymEnv, name: str, buffers: Sequence[Any], demos: Sequence[Demo
             dataset_id(name),
             list(buffers),
             env=env,
-            algorithm_name="model predictive path integral control on the true state",
+            algorithm_name="model predictive path integral control on the ground-truth state",
             description=f"FrankaKitchen trajectories: {TASKS[name].label}. infos['success'] says "
             "which states are solved; options are what `reset` took, infos['state'] are full "
             "physics states.",

@@ -1,4 +1,4 @@
-"""Makes demonstrations: planning on the true state, retried until the task is solved."""
+"""Makes demonstrations: planning on the ground-truth state, retried until the task is solved."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -192,7 +192,7 @@ def _begin(env: KitchenEnv, job: Job, rng: np.random.Generator) -> tuple[Floats,
 def solve(
     env: KitchenEnv, start: Floats, planner: Planner, steps: int, rng: np.random.Generator
 ) -> Way | None:
-    """Plan on the true state until the task is solved, then a little nearer to the goal.
+    """Plan on the ground-truth state until the task is solved, then a little nearer to the goal.
 
     Returns:
         States [T + 1, S] and actions [T, A], the last state being the nearest to the goal after

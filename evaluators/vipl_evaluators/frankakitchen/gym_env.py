@@ -35,7 +35,7 @@ class KitchenGymEnv(gymnasium.Env[Floats, Floats]):
     m), [9:18] their velocities (rad/s, m/s), [18] the position and [19] the velocity of the joint
     that the task is about (rad, rad/s; the sliding door m, m/s).
 
-    Reward: that of the true state after the action, as `KitchenEnv.true_reward` describes it.
+    Reward: `KitchenEnv.true_reward` of the ground-truth state after the action.
 
     Episodes end by truncation after `vipl_evaluators.gym.MAX_EPISODE_STEPS` actions. The paper
     judges success in the last state, so by default nothing terminates them before.

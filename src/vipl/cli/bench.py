@@ -7,7 +7,9 @@ from vipl.lazy import Commands, lazily, let_threads_sleep
 
 def add_bench(commands: Commands) -> None:
     """Add `vipl bench step` and `vipl bench data`."""
-    parser = commands.add_parser("bench", help="measure what bounds a run of your configuration")
+    parser = commands.add_parser(
+        "bench", help="measure whether data loading or the training step limits a run"
+    )
     actions = parser.add_subparsers(metavar="WHAT", required=True)
     for what, text in (
         ("step", "the training step: images/s, its parts, memory"),
@@ -20,9 +22,11 @@ def add_bench(commands: Commands) -> None:
             description=f"Measure {text}; and say which of step and data starves the other.",
         )
         action.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
-        action.add_argument("--steps", type=int, default=10, help="that are timed (10)")
-        action.add_argument("--warmup", type=int, default=3, help="steps before (3)")
-        action.add_argument("--seconds", type=float, default=5.0, help="of loading data (5)")
+        action.add_argument("--steps", type=int, default=10, help="steps to time (default: 10)")
+        action.add_argument("--warmup", type=int, default=3, help="warm-up steps (default: 3)")
+        action.add_argument(
+            "--seconds", type=float, default=5.0, help="how long to load data (default: 5)"
+        )
         action.set_defaults(run=run_bench, what=what, overrides=[])
 
 

@@ -21,21 +21,24 @@ def add_encoders(commands: Commands) -> None:
     """Add `vipl encoders` and `vipl encoders check`."""
     parser = commands.add_parser(
         "encoders",
-        help="list the encoders that others have trained, or check one",
-        description="List the encoders that others have trained, each with its own preprocessing.",
+        help="list the released encoders, or check one",
+        description="List the released encoders, each with its own preprocessing.",
     )
     parser.set_defaults(run=lazily("vipl.models.zoo.command", "show"))
     actions = parser.add_subparsers(metavar="[check]")
     check = actions.add_parser(
-        "check", help="compare one with its declaration and with a second implementation"
+        "check", help="compare one with its description and with a second implementation"
     )
     check.add_argument("name", metavar="NAME")
     check.add_argument(
-        "--weights", type=path_argument, metavar="FILE", help="that you have (downloaded)"
+        "--weights",
+        type=path_argument,
+        metavar="FILE",
+        help="weights file you have (default: download)",
     )
     check.add_argument(
         "--golden", type=path_argument, metavar="FILE",
-        help="compare embeddings with those recorded here, or record them",
+        help="compare embeddings with those recorded in this file, or record them",
     )  # fmt: skip
     check.add_argument(
         "--images", type=path_argument, metavar="DIR", help="pictures or videos for --golden"
@@ -46,24 +49,24 @@ def add_encoders(commands: Commands) -> None:
 def add_curves(commands: Commands) -> None:
     """Add `vipl curves`."""
     parser = commands.add_parser(
-        "curves", help="draw how encoders see videos: distance to the last frame over time"
+        "curves", help="plot the distance to the last frame over time for videos"
     )
     parser.add_argument(
         "videos", nargs="+", type=path_argument, metavar="VIDEO",
         help="a video, a folder of videos, a folder of frames, or a manifest",
     )  # fmt: skip
-    parser.add_argument("--split", default="val", help="of a manifest's clips (val)")
+    parser.add_argument("--split", default="val", help="split of a manifest (default: val)")
     parser.add_argument(
         "--encoder", action="append", required=True, type=text_argument, metavar="E",
-        help="a folder, a checkpoint, or timm:NAME; [LABEL=]E; several are compared",
+        help="a folder, a checkpoint, or timm:NAME; LABEL=E names it; repeat to compare",
     )  # fmt: skip
     parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
     parser.add_argument(
-        "--max-frames", type=int, default=100, help="of a video, evenly spaced (100)"
+        "--max-frames", type=int, default=100, help="frames per video, evenly spaced (default: 100)"
     )
     parser.add_argument(
         "--animate", action="store_true",
-        help="also write NAME.webp: the video, with its curves growing beside it",
+        help="also write NAME.webp, the video with its curves growing beside it",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(run=lazily("vipl.rewards.compare_curves", "run"))
@@ -73,7 +76,7 @@ def add_label(commands: Commands) -> None:
     """Add `vipl label`."""
     parser = commands.add_parser(
         "label",
-        help="copy a Minari data set with the rewards of an encoder and a goal",
+        help="copy a Minari data set with the rewards of an encoder",
         description="Copy a Minari data set of pictures, with the rewards of an encoder and a goal "
         "in the place of its own, which stay in infos['task_reward'].",
     )
@@ -92,15 +95,13 @@ def add_label(commands: Commands) -> None:
         metavar="E",
         help="a name, a folder, a checkpoint, timm:NAME",
     )
-    add(
-        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
-    )
+    add("--weights", type=path_argument, metavar="FILE", help="weights file of a released encoder")
     add(
         "--goal", required=True, nargs="+", type=text_argument, metavar="G",
-        help="pictures of the goal; or last: each episode's own last picture",
+        help="goal images, or last: the last image of each episode",
     )  # fmt: skip
     add("--out", type=path_argument, required=True, metavar="DIR", help="a new folder")
-    add("--image-key", metavar="K", help="of the pictures in observations, where there are several")
+    add("--image-key", metavar="K", help="key of the images in dict observations with several")
     add("--mode", default="difference", choices=("difference", "value", "normalised"))
     add("--device", default="cpu")
     parser.set_defaults(run=lazily("vipl.rewards.label", "run"))
@@ -110,7 +111,7 @@ def add_embed(commands: Commands) -> None:
     """Add `vipl embed`."""
     parser = commands.add_parser(
         "embed",
-        help="embed all frames of a data set with a frozen encoder, to a Parquet or .npy file",
+        help="embed all frames of a data set into a Parquet or .npy file",
         description="Embed the frames of videos with a frozen encoder. Called again, it goes on "
         "where it was stopped. What cannot be read is left out and listed.",
     )
@@ -122,15 +123,18 @@ def add_embed(commands: Commands) -> None:
         metavar="E",
         help="as for `vipl curves`; `vipl encoders`",
     )
-    add(
-        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
-    )
+    add("--weights", type=path_argument, metavar="FILE", help="weights file of a released encoder")
     add(
         "--videos", nargs="+", type=path_argument, required=True, metavar="VIDEO",
         help="a video, a folder of videos, a folder of frames, or a manifest",
     )  # fmt: skip
-    add("--split", metavar="S", help="of a manifest's clips (all)")
-    add("--root", type=path_argument, metavar="DIR", help="of a manifest's videos (as it says)")
+    add("--split", metavar="S", help="split of a manifest (default: all)")
+    add(
+        "--root",
+        type=path_argument,
+        metavar="DIR",
+        help="folder of a manifest's videos (default: as recorded)",
+    )
     add(
         "--out",
         type=path_argument,
@@ -139,20 +143,24 @@ def add_embed(commands: Commands) -> None:
         help="X.parquet, or X.npy for an array",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--every", type=int, metavar="K", help="every K-th frame (every one)")
-    which.add_argument("--fps", type=float, metavar="F", help="F frames a second")
+    which.add_argument("--every", type=int, metavar="K", help="take every K-th frame (default: 1)")
+    which.add_argument("--fps", type=float, metavar="F", help="take F frames per second")
     add("--precision", choices=("float32", "bf16"), default="float32", help="(%(default)s)")
-    add("--device", default="cpu", help="where the network runs (cpu)")
+    add("--device", default="cpu", help="device of the network (default: cpu)")
     add(
         "--workers", type=int, metavar="N",
-        help="processes that decode, and on a CPU embed (one a core); 0: this one",
+        help="worker processes (default: one per core); 0: run in this process",
     )  # fmt: skip
     add(
         "--batch-size", type=int, metavar="B",
-        help="frames at once through the network (64; on a CPU 16)",
+        help="batch size (default: 64; on a CPU 16)",
     )  # fmt: skip
     add(
-        "--timeout", type=float, default=120.0, dest="timeout_s", help="seconds for 16 frames (120)"
+        "--timeout",
+        type=float,
+        default=120.0,
+        dest="timeout_s",
+        help="seconds allowed for 16 frames (default: 120)",
     )
     parser.set_defaults(run=run_embed)
 
@@ -166,7 +174,7 @@ def run_embed(args: argparse.Namespace) -> None:
 def add_export(commands: Commands) -> None:
     """Add `vipl export`."""
     parser = commands.add_parser(
-        "export", help="write an encoder for other programs: ONNX, TorchScript, the released form"
+        "export", help="export an encoder: ONNX, TorchScript, or the released VIP format"
     )
     _add_source(parser)
     parser.add_argument(
@@ -175,13 +183,13 @@ def add_export(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--out", type=path_argument, metavar="PATH",
-        help="file; of safetensors a folder (here, by the encoder's name)",
+        help="output file, a folder for safetensors (default: named after the encoder)",
     )  # fmt: skip
     parser.add_argument(
         "--without-preprocessing", action="store_true",
-        help="onnx, torchscript: take images that have the network's input size",
+        help="onnx, torchscript: expect images of the network's input size",
     )  # fmt: skip
-    parser.add_argument("--opset", type=int, metavar="N", help="of onnx (18)")
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset (default: 18)")
     parser.set_defaults(run=lazily("vipl.models.export.command", "run"))
 
 
@@ -192,30 +200,37 @@ def add_push(commands: Commands) -> None:
     )
     _add_source(parser)
     parser.add_argument("repository", metavar="OWNER/NAME")
-    parser.add_argument("--private", action="store_true", help="where it is made")
+    parser.add_argument("--private", action="store_true", help="repository to create or update")
     parser.add_argument(
-        "--results", type=path_argument, metavar="DIR", help="of `vipl eval`, for the card"
+        "--results",
+        type=path_argument,
+        metavar="DIR",
+        help="results folder of `vipl eval` for the model card",
     )
-    parser.add_argument("--licence", metavar="L", help="as the hub spells it: mit, apache-2.0, …")
-    parser.add_argument("--endpoint", metavar="URL", help="of the hub (HF_ENDPOINT)")
+    parser.add_argument("--licence", metavar="L", help="the hub's identifier: mit, apache-2.0, …")
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="address of the hub (default: HF_ENDPOINT)"
+    )
     parser.set_defaults(run=lazily("vipl.publishing.command", "push"))
 
 
 def add_pull(commands: Commands) -> None:
     """Add `vipl pull`."""
-    parser = commands.add_parser("pull", help="bring an encoder from a Hugging Face hub")
+    parser = commands.add_parser("pull", help="download an encoder from a Hugging Face hub")
     parser.add_argument("repository", metavar="OWNER/NAME")
     parser.add_argument("--out", type=path_argument, required=True, metavar="DIR")
-    parser.add_argument("--revision", metavar="R", help="branch, tag or commit (main)")
-    parser.add_argument("--endpoint", metavar="URL", help="of the hub (HF_ENDPOINT)")
+    parser.add_argument("--revision", metavar="R", help="branch, tag or commit (default: main)")
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="address of the hub (default: HF_ENDPOINT)"
+    )
     parser.set_defaults(run=lazily("vipl.publishing.command", "pull"))
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=text_argument, metavar="RUN_OR_ENCODER",
-        help="a run, an encoder's folder, a checkpoint, timm:NAME, hf:OWNER/NAME, a released one",
+        help="a run, an encoder folder, a checkpoint, timm:NAME, hf:OWNER/NAME, or a released name",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", type=path_argument, metavar="FILE", help="of a released encoder, that you have"
+        "--weights", type=path_argument, metavar="FILE", help="weights file of a released encoder"
     )

@@ -9,9 +9,10 @@ def add_eval(commands: Commands) -> None:
     parser = commands.add_parser(
         "eval",
         add_help=False,
-        help="evaluate an encoder's distance as a reward, on the tasks of a suite",
+        help="evaluate an encoder as a reward on the tasks of a suite",
         usage="vipl eval --suite SUITE --encoder ENCODER [--config FILE …] [key=value …]",
-        description="Evaluate an encoder on a suite of tasks, beside the true state and others.",
+        description="Evaluate an encoder on a suite of tasks, and with it the controls: the "
+        "ground-truth state and an untrained network.",
     )
     parser.add_argument("--suite", metavar="S", help="an installed suite, or module:Class")
     parser.add_argument(
@@ -20,17 +21,26 @@ def add_eval(commands: Commands) -> None:
         metavar="E",
         help="a folder, a checkpoint, timm:NAME, oracle, random[:NAME]",
     )
-    parser.add_argument("--protocol", metavar="P", help="how the encoder is used")
+    parser.add_argument(
+        "--protocol", metavar="P", help="how the encoder is used (default: the first of the suite)"
+    )
     parser.add_argument("--config", "-c", action="append", default=[], metavar="FILE")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (one a core); 0: this one"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="worker processes (default: one per core); 0: run in this process",
     )
-    parser.add_argument("--launcher", choices=("local", "ray"), help="where cells run (local)")
-    parser.add_argument("--device", metavar="D", help="where encoders run (cpu)")
     parser.add_argument(
-        "--out", type=text_argument, metavar="DIR", help="folder of all results (results)"
+        "--launcher", choices=("local", "ray"), help="where cells run (default: local)"
     )
-    parser.add_argument("--run-id", metavar="ID", help="folder of this run (made of its settings)")
+    parser.add_argument("--device", metavar="D", help="device of the encoders (default: cpu)")
+    parser.add_argument(
+        "--out", type=text_argument, metavar="DIR", help="folder of all results (default: results)"
+    )
+    parser.add_argument(
+        "--run-id", metavar="ID", help="folder of this run (default: derived from the settings)"
+    )
     parser.add_argument("--list", action="store_true", help="show suites, protocols and tasks")
     parser.add_argument(
         "--print-config", action="store_true", help="print the resolved configuration and stop"
@@ -47,7 +57,7 @@ def add_compare(commands: Commands) -> None:
     """Add `vipl compare`."""
     parser = commands.add_parser(
         "compare",
-        help="compare the encoders of several evaluations, over the cells that all of them have",
+        help="compare the encoders of several evaluations",
         description="Compare evaluations of one suite, over the cells that all of them have. The "
         "first is what the others are measured against.",
     )
@@ -55,11 +65,13 @@ def add_compare(commands: Commands) -> None:
         "runs", nargs="+", type=text_argument, metavar="RUN",
         help="a folder that `vipl eval` wrote, or its records.jsonl; [LABEL=]RUN",
     )  # fmt: skip
-    parser.add_argument("--metric", metavar="M", help="one of the suite's (its first)")
+    parser.add_argument(
+        "--metric", metavar="M", help="metric to compare (default: the primary one)"
+    )
     parser.add_argument(
         "--out",
         type=path_argument,
         metavar="DIR",
-        help="write compare.csv and compare.html there too",
+        help="also write compare.csv and compare.html there",
     )
     parser.set_defaults(run=lazily("vipl.evaluation.reports.comparison.command", "run"))

@@ -6,7 +6,7 @@ from vipl.lazy import Commands, lazily
 def add_study(commands: Commands) -> None:
     """Add `vipl study run`, `vipl study status` and `vipl study page`."""
     parser = commands.add_parser(
-        "study", help="train and evaluate several encoders alike, and write a page of the outcome"
+        "study", help="train and evaluate several encoders in the same way, and report"
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, text in (
@@ -20,18 +20,26 @@ def add_study(commands: Commands) -> None:
             usage=f"vipl study {name} FILE [key=value …]",
             description=f"{text[0].upper()}{text[1:]}.",
         )
-        action.add_argument("file", metavar="FILE", help="of the study, YAML, or one that ships")
+        action.add_argument(
+            "file", metavar="FILE", help="YAML file of the study, or the name of one that ships"
+        )
         if name == "run":
             action.add_argument(
                 "--only", action="append", metavar="STEP",
-                help="these steps, such as evaluate/curves or 'train/vip/*', and what they need",
+                help="only these steps, e.g. evaluate/curves or 'train/vip/*', and what they need",
             )  # fmt: skip
             action.add_argument(
                 "--again", action="append", metavar="STEP",
-                help="remove what these steps, and those that follow from them, have made",
+                help="remove the output of these steps and of all that depend on them",
             )  # fmt: skip
             action.add_argument(
-                "--jobs", type=int, default=1, metavar="N", help="steps that run at a time (1)"
+                "--jobs",
+                type=int,
+                default=1,
+                metavar="N",
+                help="steps to run in parallel (default: 1)",
             )
-            action.add_argument("--dry-run", action="store_true", help="print the commands only")
+            action.add_argument(
+                "--dry-run", action="store_true", help="print the commands and stop"
+            )
         action.set_defaults(run=lazily("vipl.study.command", name), overrides=[])

@@ -65,7 +65,7 @@ class ControlEnv(ABC):
 
     @abstractmethod
     def true_reward(self, states: Floats) -> Floats:
-        """Return the reward of the true state: float64 [...], of states [..., S]."""
+        """Return the reward of the ground-truth state: float64 [...], of states [..., S]."""
 
     @abstractmethod
     def is_success(self, states: Floats) -> NDArray[np.bool_]:

@@ -40,5 +40,5 @@ def _plan_score(env: ControlEnv, state: Floats, score: StateScore, plans: Floats
 
 
 def oracle_score(env: ControlEnv) -> StateScore:
-    """Return the score by the true state: the sum of its rewards along the plan."""
+    """Return the score by the ground-truth state: the sum of its rewards along the plan."""
     return lambda states: np.asarray(env.true_reward(states).sum(axis=1))

@@ -24,7 +24,7 @@ class Trajectory:
         actions: [T, A], within [-1, 1].
         proprioception: [T + 1, P], as `ControlEnv.proprioception` gives it.
         observations: [T + 1, O], as `ControlEnv.observe` does; None where states are unknown.
-        true_rewards: [T], of the true state, the last of a step's two minus the first.
+        true_rewards: [T], of the ground-truth state, the last of a step's two minus the first.
         success: Whether the task is solved, bool [T + 1].
         pictures: Gives uint8 [T + 1, H, W, 3], seen through a camera.
         sha256: Of what the pictures show.

@@ -41,11 +41,12 @@ class Cell:
         camera: Name of the viewpoint, or None where a suite has none.
         seed: Of everything random in the cell.
         protocol: How the encoder is used, such as "trajopt".
-        variant: "main": the encoder under test, as configured. "oracle": the true state reward.
+        variant: "main": the encoder under test, as configured. "oracle": the reward of the
+            ground-truth state.
             "random": an untrained encoder of the same architecture. "random_goal": the encoder
             under test with another task's goal. "samples=N": it with another planning budget.
-            "sparse_reward", "true_reward": its embeddings, rewarded by the true state, once the
-            task is solved or all the way.
+            "sparse_reward", "true_reward": its embeddings, rewarded by the ground-truth state:
+            1 once the task is solved, or its dense reward.
     """
 
     task: str

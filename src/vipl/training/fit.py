@@ -79,29 +79,29 @@ class FitCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run has beside Lightning's sections."""
         parser.add_argument(
-            "--run_dir", type=str, default="runs/run", help="Folder that the run writes to."
+            "--run_dir", type=str, default="runs/run", help="Output folder of the run."
         )
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace a run that is there already."
+            "--overwrite", type=bool, default=False, help="Replace an existing run."
         )
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
             default=None,
-            help="Checkpoint to go on from; last: the newest of the run's folder, or a new run.",
+            help="Checkpoint to resume from; last: the newest in the run folder, or a new run.",
         )
         parser.add_argument(
             "--accept_changes",
             type=bool,
             default=False,
-            help="Go on from a checkpoint whose clips or recipe are not those of this run.",
+            help="Resume although the clips or the recipe of the checkpoint differ.",
         )
         parser.add_argument(
             "--threads",
             type=int | None,
             default=None,
-            help="Of a training process on a CPU; null: one a core. On a CPU, bf16-mixed stalls "
-            "where threads wait for each other while loaders use their cores: leave those free.",
+            help="CPU threads of a training process; null: one per core. On a CPU, bf16-mixed "
+            "stalls when loaders use the same cores: leave some cores to them.",
         )
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
         parser.add_class_arguments(CollapseSettings, "collapse")

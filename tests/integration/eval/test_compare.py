@@ -105,7 +105,9 @@ def test_the_table_is_that_of_the_shared_cells(runs, capsys):
     )
     wins = sum(values["random-test_vit"][place] < values["a"][place] for place in shared)
     assert (int(better["estimate"]), better["baseline"]) == (wins, "a")
-    assert [row["run"] for row in rows if row["kind"] == "oracle"] == ["oracle (true state)"]
+    assert [row["run"] for row in rows if row["kind"] == "oracle"] == [
+        "oracle (ground-truth state)"
+    ]
 
 
 def test_controls_that_differ_are_told_apart(runs):
@@ -119,7 +121,10 @@ def test_controls_that_differ_are_told_apart(runs):
         main(["compare", "a=a", "b", "planner=planner", "--metric", "error", "--out", "out"]) == 0
     )
     means = {r["run"]: float(r["estimate"]) for r in table() if r["kind"] == "oracle"}
-    first, other = "oracle (true state) of a, random-test_vit", "oracle (true state) of planner"
+    first, other = (
+        "oracle (ground-truth state) of a, random-test_vit",
+        "oracle (ground-truth state) of planner",
+    )
     assert set(means) == {first, other}
     alone = means[first]
     assert means[other] == pytest.approx(alone + 1)
@@ -133,7 +138,7 @@ def test_controls_that_differ_are_told_apart(runs):
     assert main(["compare", *all_runs, "--metric", "error", "--out", "out"]) == 0
     means = {r["run"]: float(r["estimate"]) for r in table() if r["kind"] == "oracle"}
     # They have 0, 1, 2, 3 and 4 more than the first.
-    assert means == {"oracle (true state), mean of 5": pytest.approx(alone + 2)}
+    assert means == {"oracle (ground-truth state), mean of 5": pytest.approx(alone + 2)}
 
 
 def test_the_screen_says_what_was_compared(runs, capsys):

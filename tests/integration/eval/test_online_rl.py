@@ -82,7 +82,12 @@ def test_the_report_shows_how_policies_learnt(tmp_path, encoder):
     found = {record["variant"] for record in records(tmp_path)}
     assert found == {"main", "oracle", "random", "sparse_reward", "true_reward"}
     page = (folder_of(tmp_path) / "report.html").read_text()
-    for text in ('id="learning"', "rewarded when solved", "rewarded by the true state", "48 steps"):
+    for text in (
+        'id="learning"',
+        "rewarded when solved",
+        "rewarded by the ground-truth state",
+        "48 steps",
+    ):
         assert text in page
     assert "planning budget" not in page
 

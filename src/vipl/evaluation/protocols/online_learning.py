@@ -54,8 +54,8 @@ class Rewarded:
 
     Attributes:
         view: What it sees.
-        reward: Of the encoder; None: of the true state.
-        sparse: Whether the true state's is 1 where the task is solved, and 0 elsewhere.
+        reward: Of the encoder; None: of the ground-truth state.
+        sparse: Whether the ground-truth state's is 1 where the task is solved, and 0 elsewhere.
     """
 
     view: View

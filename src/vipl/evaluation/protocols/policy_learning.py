@@ -77,7 +77,7 @@ class Data:
     Attributes:
         inputs: [M, I].
         actions: [M, A].
-        rewards: [M], of the encoder; of the true state for the oracle.
+        rewards: [M], of the encoder; of the ground-truth state for the oracle.
     """
 
     inputs: Floats

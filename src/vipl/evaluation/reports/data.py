@@ -41,11 +41,11 @@ VARIANTS = (MAIN, *CONTROLS)
 """Those that are compared, the encoder under test first."""
 
 _CONTROLS = {
-    ORACLE: "oracle (true state)",
+    ORACLE: "oracle (ground-truth state)",
     RANDOM: "untrained encoder",
     RANDOM_GOAL: "another task's goal",
     SPARSE_REWARD: "rewarded when solved",
-    TRUE_REWARD: "rewarded by the true state",
+    TRUE_REWARD: "rewarded by the ground-truth state",
 }
 
 

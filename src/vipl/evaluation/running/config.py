@@ -27,22 +27,23 @@ class Options:
 
     Attributes:
         suite: Name of an installed suite, or module:Class.
-        encoder: The encoder under test: a folder, a checkpoint, timm:NAME, oracle (the true
-            state), or random[:NAME] (an untrained network of timm's). {task} and {camera} in it
-            stand for a cell's: runs/{task}-{camera}.
-        protocol: One of the suite's; its first if null.
-        tasks: Names; all if null.
-        cameras: Names; all if null.
-        seeds: Of everything random.
-        controls: Of oracle, random (untrained encoder) and random_goal (another task's goal); with
-            online_rl, sparse_reward and true_reward (the encoder sees, the true state rewards).
-            Those that the encoder under test is itself are left out, and all for oracle.
-        budgets: Further planning budgets to run the encoder under test with.
-        workers: Processes; one a core if null, 0 runs in the command's own, for a debugger.
+        encoder: The encoder under test: a folder, a checkpoint, timm:NAME, oracle (the
+            ground-truth state), or random[:NAME] (an untrained timm network). {task} and {camera}
+            are replaced by those of the cell: runs/{task}-{camera}.
+        protocol: How the encoder is used; the first protocol of the suite if null.
+        tasks: Names of tasks; all if null.
+        cameras: Names of cameras; all if null.
+        seeds: Random seeds; every cell is run once with each.
+        controls: What to run for comparison: oracle (the ground-truth state), random (an untrained
+            encoder) and random_goal (another task's goal); with online_rl also sparse_reward and
+            true_reward (the encoder's features, rewarded by the ground-truth state). The encoder
+            under test is not run again as its own control, and oracle has none.
+        budgets: More planning budgets (numbers of samples) for the encoder under test.
+        workers: Worker processes; one per core if null; 0 runs in this process, for a debugger.
         launcher: local, or ray (a cluster that RAY_ADDRESS names, else this machine).
-        device: Where encoders run, such as cpu or cuda.
+        device: Device of the encoders, such as cpu or cuda.
         out: Folder of all results.
-        run_id: Folder of this run in that of its suite; made of encoder and settings if null.
+        run_id: Name of the run's folder; derived from encoder and settings if null.
     """
 
     suite: str | None = None

@@ -28,8 +28,8 @@ class EncoderSpec:
 
     Attributes:
         source: As the user named it.
-        role: "trained": it has weights. "oracle": the true state stands in for it. "random": its
-            weights are drawn from the seed of each cell.
+        role: "trained": it has weights. "oracle": the ground-truth state stands in for it.
+            "random": its weights are drawn from the seed of each cell.
         config: Arguments of `Encoder`; empty for the oracle.
         weights: The state dict as safetensors; empty unless it is trained.
         sha256: Of configuration and weights; None unless it is trained.

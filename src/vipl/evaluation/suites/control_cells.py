@@ -51,7 +51,7 @@ def control_cells(
         for variant in variants
         for seed in grid.seeds
         for task in chosen
-        # The true state looks the same from everywhere.
+        # The ground-truth state looks the same from everywhere.
         for camera in (views[:1] if oracle or variant == ORACLE else views)
     ]
 

@@ -246,7 +246,7 @@ def test_the_table_agrees_with_the_records(whole):
     page, records, _ = whole
     header, *rows = page.tables[0]
     assert [cell.strip() for cell in header] == [
-        "task", *CAMERAS, "all cameras", "oracle (true state)", "untrained encoder",
+        "task", *CAMERAS, "all cameras", "oracle (ground-truth state)", "untrained encoder",
     ]  # fmt: skip
     assert len(rows) == 13
     for task, row in zip([*TASKS, None], rows, strict=True):

@@ -1,4 +1,4 @@
-"""The controls that a comparison of runs lies between: the true state and an untrained encoder."""
+"""The bounds of a comparison of runs: the ground-truth state and an untrained encoder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
