@@ -9,6 +9,10 @@ fail() {
     exit 1
 }
 
+names() {
+    "$work/tools/bin/python" -m zipfile --list "$1" | awk 'NR > 1 { print $1 }' | sort
+}
+
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' src/vipl/_version.py)
 grep -q "^## $version (" CHANGELOG.md || fail "CHANGELOG.md has no entry for $version"
 grep -q "^version: $version$" CITATION.cff || fail "CITATION.cff is not of version $version"
@@ -21,6 +25,10 @@ ${PYTHON:-python3} -m venv "$work/tools"
 git archive --prefix=source/ HEAD | tar -x -C "$work"
 "$work/tools/bin/python" -m build -o "$work/dist" "$work/source" > "$work/build.log" 2>&1 ||
     { tail -n 20 "$work/build.log" >&2; fail "it does not build"; }
+"$work/tools/bin/python" -m build --wheel -o "$work/direct" "$work/source" > "$work/build.log" 2>&1 ||
+    { tail -n 20 "$work/build.log" >&2; fail "the wheel does not build without the sdist"; }
+[ "$(names "$work"/dist/*.whl)" = "$(names "$work"/direct/*.whl)" ] ||
+    fail "the wheel of the sdist and the wheel of the source do not hold the same files"
 "$work/tools/bin/twine" check --strict "$work"/dist/*
 for part in LICENSE CITATION.cff tests/conftest.py configs/fit/folder.yaml data_manifests/README.md; do
     tar -tf "$work/dist/vipl-$version.tar.gz" | grep -q "^vipl-$version/$part$" ||
