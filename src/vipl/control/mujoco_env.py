@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vipl.control.environment import ControlEnv, Floats
 from vipl.control.meshes import check_grid, thin_meshes
 from vipl.control.renderer import Renderer, RendererProcesses, Scene
+from vipl.names import choose
 
 _MIN_SHARE = 4  # pictures, for which a process is worth asking
 _PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
@@ -201,8 +202,10 @@ class MujocoEnv(ControlEnv):
         """Return pictures, uint8 [N, P, P, 3], of states [N, S].
 
         Raises:
-            UserError: If there is no OpenGL to render with.
+            UserError: If the model has no such camera, or there is no OpenGL to render with.
         """
+        if mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_CAMERA, camera) < 0:
+            choose("camera", [camera], (self.model.camera(n).name for n in range(self.model.ncam)))
         shared = self._threads > 1 and len(states) >= _MIN_SHARE * self._threads
         return (self._renderers if shared else self._renderer).render(states, camera)
 

@@ -23,6 +23,18 @@ EARLIER: Mapping[str, Mapping[str, str | None]] = {
 """Protocol to its sections of then, and the field of its settings that they are now, None: all."""
 
 
+_TRAINING, _DATA = "training", "data set"
+
+EARLIER_UNITS: Mapping[str, str] = {
+    "offline_rl": _TRAINING,
+    "imitation": _TRAINING,
+    "online_rl": _TRAINING,
+    "correlation": _DATA,
+    "gain": _DATA,
+}
+"""Protocol to what its runs are called, which the runs of version 0.1 do not say."""
+
+
 def renames(protocols: Collection[str], taken: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the sections of then, and the keys that each has become.
 
@@ -77,3 +89,12 @@ def as_now(protocol: str, config: Mapping[str, Any]) -> Config:
         settings.update(config[section] if field is None else {field: config[section]})
     kept = {name: value for name, value in config.items() if name not in others}
     return {**kept, protocol: settings}
+
+
+def described(run: Mapping[str, Any]) -> Config:
+    """Return a `run.json` with what one of version 0.1 does not say of its protocol."""
+    protocol = run.get("protocol", "trajopt")
+    if "plans" in run:
+        return dict(run)
+    unit = EARLIER_UNITS.get(protocol, run.get("unit") or "episode")
+    return {**run, "unit": unit, "plans": protocol not in EARLIER_UNITS}

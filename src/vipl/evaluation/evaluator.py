@@ -28,8 +28,6 @@ BUDGET = "samples="
 
 TRAJOPT, OFFLINE_RL, IMITATION, ONLINE_RL = "trajopt", "offline_rl", "imitation", "online_rl"
 CORRELATION, GAIN = "correlation", "gain"
-LEARNING = (OFFLINE_RL, IMITATION, ONLINE_RL)
-MEASURING = (CORRELATION, GAIN)
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,7 @@ class Evaluator(ABC):
     defaults, and documented in its docstring.
 
     Attributes:
+        required: Class attributes that a suite cannot do without.
         version: Goes up when a change can move a result.
         higher_is_better: Every metric, and its direction; the first is the one that tables show.
         protocol_metrics: The same for protocols that have other metrics.
@@ -121,6 +120,8 @@ class Evaluator(ABC):
         unheeded: Protocol to the arguments of `__init__` that do not bear on it; records do not
             depend on them.
         unit: What reports call one run of a task.
+        protocol_units: The same for protocols whose runs are something else.
+        planning: Protocols that plan: their settings have a number of `samples`.
         sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
             set: then an interval says how much the mean would vary with other tasks, and reports
             show their distribution, not each of them.
@@ -130,6 +131,7 @@ class Evaluator(ABC):
             runner sets it before each cell, and removes it once the cell has finished.
     """
 
+    required: ClassVar[Sequence[str]] = ("version", "higher_is_better")
     version: ClassVar[int]
     higher_is_better: ClassVar[Mapping[str, bool]]
     protocol_metrics: ClassVar[Mapping[str, Mapping[str, bool]]] = {}
@@ -139,6 +141,8 @@ class Evaluator(ABC):
     sections: ClassVar[Mapping[str, Any]] = {}
     unheeded: ClassVar[Mapping[str, Sequence[str]]] = {}
     unit: ClassVar[str] = "episode"
+    protocol_units: ClassVar[Mapping[str, str]] = {}
+    planning: ClassVar[Sequence[str]] = ()
     sampled_tasks: ClassVar[bool] = False
     settings: Mapping[str, Any] = MappingProxyType({})
     threads: int = 1
@@ -148,6 +152,11 @@ class Evaluator(ABC):
     def metrics_of(cls, protocol: str) -> Mapping[str, bool]:
         """Return every metric of a protocol, and its direction; the first is the primary one."""
         return cls.protocol_metrics.get(protocol, cls.higher_is_better)
+
+    @classmethod
+    def unit_of(cls, protocol: str) -> str:
+        """Return what reports call one run of a task."""
+        return cls.protocol_units.get(protocol, cls.unit)
 
     def prepare(self) -> None:  # noqa: B027 - most suites need nothing
         """Check what the cells will need of this machine, before any worker is started.

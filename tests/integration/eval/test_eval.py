@@ -193,7 +193,9 @@ def test_workers_that_die_and_cells_that_fail_take_only_themselves(place, encode
     with pytest.raises(SystemExit) as exit_info:
         evaluate(*settings, workers=1)
     assert exit_info.value.code == 1
-    assert "2 of 3 cells failed (RuntimeError: right broke)" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "2 of 3 cells failed (RuntimeError: right broke)" in shown
+    assert "in _befall" in shown.partition("RuntimeError: right broke")[0]  # where it came from
     rows = {row["task"]: row for row in records(only_run())}
     assert {task: row["error"] for task, row in rows.items()} == {
         "left": None,

@@ -6,10 +6,12 @@ import pytest
 
 from vipl.control import MujocoEnv
 from vipl.control.environment import Floats
+from vipl.errors import UserError
 
 # A led box, a free-standing wall that is put in different places, and a motor.
 MODEL = """<mujoco>
   <worldbody>
+    <camera name="front" pos="0 -3 1" xyaxes="1 0 0 0 0 1"/>
     <body name="leader" mocap="true" pos="0 0 0.5"/>
     <body name="box" pos="0 0 0.5"> <freejoint/> <geom type="box" size=".1 .1 .1"/> </body>
     <body name="wall" mocap="true" pos="1 0 0.5"> <geom type="box" size=".05 1 1"/> </body>
@@ -87,3 +89,9 @@ def test_things_are_where_the_state_says(env: LedEnv) -> None:
     np.testing.assert_array_equal(walls[:, 0], [0.3, 9.0])
     # A plan from one start does not remember the other's.
     np.testing.assert_array_equal(env.rollout(starts[0], np.ones((1, 20, 1)))[0, -1], states[0])
+
+
+def test_a_camera_that_the_model_lacks_is_refused_by_name() -> None:
+    env = LedEnv()
+    with pytest.raises(UserError, match=r"there is no camera 'fron': .*front"):
+        env.render(env.start_state()[None], "fron")

@@ -77,6 +77,7 @@ class Correlation(ControlProtocol):
     summary = "compare the distance with the true error along trajectories"
     metrics = METRICS
     labels = LABELS
+    unit = "data set"
     settings: CorrelationSettings = CorrelationSettings()
     unheeded = ("setting", "steps")
 

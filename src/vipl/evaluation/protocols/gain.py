@@ -61,6 +61,7 @@ class Gain(ControlProtocol):
     summary = "weigh sampled plans by the distance, and tell what the true reward gains by that"
     metrics = METRICS
     labels = LABELS
+    unit = "data set"
     settings: GainSettings = GainSettings()
     unheeded = ("setting", "steps")
 

@@ -27,6 +27,7 @@ class OnlineRL(ControlProtocol):
 
     name = ONLINE_RL
     summary = "learn by acting, rewarded by the change of embedding distance"
+    unit = "training"
     settings: OnlineTraining = OnlineTraining()
     acts_for_reward = True
 

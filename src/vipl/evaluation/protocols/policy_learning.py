@@ -42,6 +42,7 @@ class OfflineRL(ControlProtocol):
 
     name = OFFLINE_RL
     summary = "clone trajectories, each step weighted by exp(temperature x reward)"
+    unit = "training"
     settings: CloningSettings = CloningSettings()
     weighted: ClassVar[bool] = True
 
@@ -66,6 +67,7 @@ class Imitation(OfflineRL):
 
     name = IMITATION
     summary = "clone trajectories"
+    unit = "training"
     weighted = False
     has_goal = False
 

@@ -114,6 +114,7 @@ class ControlProtocol(ABC):
         summary: One line of help.
         metrics: Of its own, name to whether higher is better; the first is the one that tables
             show. Empty: those of the suite.
+        unit: What reports call one run of a task, such as "training"; empty: the suite's word.
         labels: Metrics in words, with their units.
         settings: A frozen dataclass, or None. Its fields stand under the protocol's name in the
             configuration; the values here are the defaults.
@@ -127,6 +128,7 @@ class ControlProtocol(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     metrics: ClassVar[Mapping[str, bool]] = {}
+    unit: ClassVar[str] = ""
     labels: ClassVar[Mapping[str, str]] = {}
     settings: Any = None
     unheeded: ClassVar[Sequence[str]] = ()

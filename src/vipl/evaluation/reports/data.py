@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vipl.errors import UserError
-from vipl.evaluation.earlier_keys import as_now
+from vipl.evaluation.earlier_keys import as_now, described
 from vipl.evaluation.evaluator import (
     BUDGET,
     CONTROLS,
-    LEARNING,
     MAIN,
-    MEASURING,
     ORACLE,
     RANDOM,
     RANDOM_GOAL,
@@ -128,11 +126,7 @@ class Results:
 
     @property
     def unit(self) -> str:
-        """What one run of a task is called: a training where it is one, or a set of data."""
-        if self.run.get("protocol") in MEASURING:
-            return "data set"
-        if self.run.get("protocol") in LEARNING:
-            return "training"
+        """What one run of a task is called: an episode, a training, a data set."""
         return str(self.run.get("unit") or "episode")
 
     @property
@@ -223,7 +217,7 @@ class Results:
     def main_budget(self) -> int | None:
         """The number of planning samples of the encoder under test, where it plans."""
         config, protocol = self.run.get("config", {}), self.run.get("protocol", TRAJOPT)
-        if protocol in (*LEARNING, *MEASURING):
+        if not self.run.get("plans"):
             return None
         settings = as_now(protocol, config).get(protocol)
         samples = settings.get("samples") if isinstance(settings, dict) else None
@@ -256,7 +250,7 @@ def read_results(folder: Path) -> Results:
     if not run.get("higher_is_better"):
         raise UserError(f"{path} names no metric: give the suite's higher_is_better at least one")
     records, unreadable = read_records(folder / RECORDS_FILE)
-    return Results(folder, run, latest(records), len(unreadable))
+    return Results(folder, described(run), latest(records), len(unreadable))
 
 
 def _path(task: str | None, camera: str | None) -> tuple[str, ...]:

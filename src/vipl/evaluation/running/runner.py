@@ -154,6 +154,9 @@ class _Evaluation:
         """Say what failed, if anything did."""
         failures = self.board.failures
         if failures:
+            traces = (r.info["traceback"] for r in failures if "traceback" in r.info)
+            if first := next(traces, None):  # a defect, mostly of a suite: its author needs it
+                say(first.rstrip(), file=sys.stderr)
             say(
                 f"vipl: {len(failures)} of {len(self.keys)} cells failed ({failures[0].error}): "
                 "the same command tries them again",

@@ -113,7 +113,7 @@ class Worker:
         start = time.perf_counter()
         try:
             outcome = self._run(cell)
-            checked = _check(outcome, type(self._get_evaluator()).metrics_of(cell.protocol))
+            checked = _check(outcome, type(self._get_evaluator()), cell.protocol)
             seconds = time.perf_counter() - start
             return Finished(*checked, _encode(outcome), outcome.states, seconds)
         except UserError as error:
@@ -171,15 +171,24 @@ def generator(cell: Cell) -> np.random.Generator:
 
 
 def _check(
-    outcome: Outcome, known: Mapping[str, bool]
+    outcome: Outcome, cls: type[Evaluator], protocol: str
 ) -> tuple[dict[str, float], dict[str, list[float]], dict[str, Any]]:
     """Return metrics, traces and info as plain values, or raise where a plugin erred."""
     metrics = {name: float(value) for name, value in outcome.metrics.items()}
-    told = [*metrics, *outcome.undefined]
-    if next(iter(known)) not in told or not set(told) <= set(known):
+    known, told = cls.metrics_of(protocol), [*metrics, *outcome.undefined]
+    if protocol in cls.protocol_metrics:
+        place = f"metrics of the protocol {protocol}"
+    else:
+        place = f"{cls.__name__}.higher_is_better"
+    if unknown := [name for name in told if name not in known]:
         raise ValueError(
-            f"the evaluator's metrics are {', '.join(metrics) or 'none'}, expected of "
-            f"{', '.join(known)}, {next(iter(known))} among them"
+            f"the cell gave {', '.join(unknown)}, which {place} lacks (it has {', '.join(known)}): "
+            "add each metric with its direction"
+        )
+    if (primary := next(iter(known))) not in told:
+        raise ValueError(
+            f"the cell gave {', '.join(told) or 'no metric'}, but not {primary}, the first of "
+            f"{place}, which tables show"
         )
     traces = {name: [float(value) for value in row] for name, row in outcome.traces.items()}
     for name, values in [*((key, [value]) for key, value in metrics.items()), *traces.items()]:

@@ -67,6 +67,7 @@ class ControlEvaluator(Evaluator):
         own_protocols: All of them, by name.
     """
 
+    required: ClassVar[Sequence[str]] = (*Evaluator.required, "cameras")
     cameras: ClassVar[Sequence[str]]
     default_steps: ClassVar[Mapping[str, int]] = {"easy": 50, "hard": 100}
     higher_is_better: ClassVar[Mapping[str, bool]] = {
@@ -97,6 +98,8 @@ class ControlEvaluator(Evaluator):
         cls.sections = {one.name: one.settings for one in ours if one.settings is not None}
         cls.unheeded = {one.name: one.unheeded for one in ours}
         cls.protocol_metrics = {one.name: one.metrics for one in ours if one.metrics}
+        cls.protocol_units = {one.name: one.unit for one in ours if one.unit}
+        cls.planning = tuple(one.name for one in ours if one.plans)
         cls.graded = tuple(name for one in ours for name in one.metrics)
         cls.labels = {**{k: v for one in ours for k, v in one.labels.items()}, **cls.labels}
 
@@ -222,8 +225,19 @@ class ControlEvaluator(Evaluator):
         if self._current is None or self._current[0] != task:
             if self._current is not None:
                 self._current[1].close()
-            self._current = (task, self.make_env(task))
+            self._current = (task, self._made(task))
         return self._current[1]
+
+    def _made(self, task: str) -> ControlEnv:
+        env = self.make_env(task)
+        side = getattr(env, "image_size", self.image_size)
+        if side != self.image_size:
+            env.close()
+            raise UserError(
+                f"{type(self).__name__}.make_env made an environment that draws {side} px, where "
+                f"image_size is {self.image_size}: hand it **self.env_options"
+            )
+        return env
 
     def start(self, env: ControlEnv, goal: Goal) -> Floats:
         """Return the state [S] in which a planned episode begins."""

@@ -167,7 +167,7 @@ def _load(name: str, reference: str) -> Suite:
         raise UserError(f"{reference} is no class derived from vipl.evaluation.evaluator.Evaluator")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise UserError(f"{reference} does not define {', '.join(missing)}")
-    if absent := [key for key in ("version", "higher_is_better") if not hasattr(cls, key)]:
+    if absent := [key for key in cls.required if not hasattr(cls, key)]:
         raise UserError(f"{reference} has no class attribute {' and no '.join(absent)}")
     return Suite(name, cls)
 
