@@ -25,7 +25,7 @@ from vipl.models.zoo.conformance import SIZES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 
-PAGE = ROOT / "docs" / "exporting_encoders.md"
+PAGE = ROOT / "docs" / "how-to" / "exporting_encoders.md"
 
 
 def make(name="resnet10t", **settings):

@@ -6,7 +6,8 @@ from vipl.cli import make_parser
 from vipl.config.composing import compose
 from vipl.data.sources.recipes import read_recipe
 from vipl.errors import UserError
-from vipl.evaluation.running.command import _keys as keys_of_evaluation
+from vipl.evaluation.running.command import _suite
+from vipl.evaluation.running.config import keys_of
 from vipl.study.description import read_study
 from vipl.training.fit import FitCLI
 from vipl.training.fit_config import composing
@@ -169,7 +170,7 @@ def evaluation(tmp_path, monkeypatch):
     def evaluation(*words):
         args, overrides = make_parser().parse_known_args(["eval", *words])
         args.overrides = overrides
-        keys = keys_of_evaluation(args)
+        keys = keys_of(_suite(args))
         return args, compose(args.config, overrides, kind="eval", keys=keys)
 
     return evaluation
