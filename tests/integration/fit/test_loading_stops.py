@@ -137,7 +137,7 @@ def test_a_loading_process_that_is_killed_ends_the_run(tiny_manifest, tmp_path):
         for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             os.kill(int(worker), signal.SIGKILL)
         release.touch()
-        assert process.wait() == 2
+        assert process.wait() == 2, process.printed
         last = process.printed.strip().splitlines()[-1]
         assert last.startswith("vipl: a loading process was ended by SIGKILL, most likely because")
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from multiprocessing import queues, resource_tracker
 from typing import Any, TypeVar
 
-from torch._C import _remove_worker_pids
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, _utils
 from torch.utils.data.dataloader import (
@@ -17,7 +16,7 @@ from torch.utils.data.dataloader import (
     _SingleProcessDataLoaderIter,
 )
 
-from vipl.data.loading.loading_failures import begun, ending, explain, raise_failure
+from vipl.data.loading.loading_failures import begun, ending, explain, raise_failure, unwatched
 from vipl.processes.allocator import bound_freed_memory
 from vipl.processes.children import stop_if_imported
 from vipl.processes.signals import WaitedInVainError, obey_parent_only, shielded, waiting_for_data
@@ -119,9 +118,7 @@ class _Processes(_Patient, _MultiProcessingDataLoaderIter):
             if not self._shutdown and _utils.python_exit_status is False
             for turn, end in ((1, worker.terminate), (2, worker.kill))
         ]
-        if self._worker_pids_set:  # torch would take their end for an accident
-            _remove_worker_pids(id(self))
-            self._worker_pids_set = False
+        unwatched(self)  # torch would take their end for an accident
         for timer in late:
             timer.daemon = True
             timer.start()

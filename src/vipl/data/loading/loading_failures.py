@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from torch._C import _remove_worker_pids
 from torch._utils import ExceptionWrapper
 
 from vipl.data.loading.shared_memory import REMEDY
@@ -34,6 +35,7 @@ class Loading(Protocol):
     """An iterator over what processes load."""
 
     _workers: list[multiprocessing.Process]
+    _worker_pids_set: bool
 
 
 _loading: "WeakSet[Any]" = WeakSet()  # of type `Loading`
@@ -48,12 +50,30 @@ def begun(iterator: Loading) -> None:
 def ending(iterator: Loading) -> None:
     """Take note that an iterator's processes will be ended now; those that are dead, died."""
     if iterator in _loading:
+        _deaths.extend(_codes(iterator))  # first: another death may be raised right here
         _loading.discard(iterator)
-        _deaths.extend(_codes(iterator))
 
 
 def _codes(iterator: Loading) -> list[int]:
     return [worker.exitcode for worker in iterator._workers if worker.exitcode]
+
+
+def unwatched(iterator: Loading) -> None:
+    """Keep torch from raising where the main thread happens to be that a process has died."""
+    if iterator._worker_pids_set:
+        _remove_worker_pids(id(iterator))
+        iterator._worker_pids_set = False
+
+
+def _all_codes() -> list[int]:
+    """Return how processes ended that died; no further death is raised after it."""
+    while True:
+        try:
+            for one in list(_loading):
+                unwatched(one)
+            return [*_deaths, *(code for one in list(_loading) for code in _codes(one))]
+        except RuntimeError:  # of another iterator's process, while the first one's was looked at
+            continue
 
 
 @contextmanager
@@ -69,7 +89,7 @@ def deaths_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        codes = [*_deaths, *(code for one in _loading for code in _codes(one))]
+        codes = _all_codes()
         if not codes:
             raise
         raise UserError(_death(codes[0])) from error

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from vipl.data.loading import shared_memory
 from vipl.data.loading.closing_loader import ClosingLoader, begin_worker
-from vipl.data.loading.loading_failures import deaths_explained
+from vipl.data.loading.loading_failures import begun, deaths_explained, ending
 from vipl.data.loading.shared_memory import check_room, held_bytes
 from vipl.errors import UserError
 from vipl.processes.signals import StopRequest, WaitedInVainError, waiting_for_data
@@ -180,3 +180,36 @@ def test_the_room_that_batches_need(monkeypatch):
         check_room(2**27, option="data.num_workers")
     for words in ("/dev/shm has 67 MB free", "up to 134 MB", "--shm-size", "data.num_workers=0"):
         assert words in str(refused.value)
+
+
+class Dead:
+    """A process that died while another's death was raised."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    @property
+    def exitcode(self) -> int:
+        if not self.raised:
+            self.raised = True
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+        return -signal.SIGKILL
+
+
+@pytest.mark.parametrize("ended_before", [False, True])
+def test_a_second_death_on_the_way_out_hides_no_reason(ended_before: bool) -> None:
+    class Iterator:
+        _worker_pids_set = False
+        _workers = (Dead(),)
+
+    iterator: Any = Iterator()
+
+    @deaths_explained()
+    def run() -> None:
+        begun(iterator)
+        if ended_before:
+            ending(iterator)  # in which the second is raised
+        raise RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed.")
+
+    with pytest.raises(UserError, match="was ended by SIGKILL"):
+        run()
