@@ -31,12 +31,23 @@ def test_the_page_shows_the_example_that_is_tested() -> None:
     assert blocks("toml") == [(PLUGIN / "pyproject.toml").read_text()]
 
 
+def test_the_test_that_the_page_shows_passes_and_can_fail(tmp_path: Path) -> None:
+    shown, sound = tmp_path / "test_my_suite.py", (PLUGIN / "my_suite.py").read_text()
+    shown.write_text(next(block for block in blocks("python") if "import pytest" in block))
+    for source, status in ((sound, 0), (sound.replace("> -0.1", "> 1"), 1)):
+        (tmp_path / "my_suite.py").write_text(source)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", shown]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     """In their order, as typed; only `pip install` is kept off the network and to a folder."""
     pytest.importorskip("setuptools", minversion="77")
-    (tmp_path / "my_suite.py").write_text("\n\n".join(blocks("python")))
+    suite = [block for block in blocks("python") if "import pytest" not in block]
+    (tmp_path / "my_suite.py").write_text("\n\n".join(suite))
     (tmp_path / "pyproject.toml").write_text(blocks("toml")[0])
     outputs = {command: run(command, tmp_path) for command in commands()}
     runs = {
