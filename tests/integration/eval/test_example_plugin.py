@@ -71,7 +71,7 @@ def test_a_protocol_of_its_own_and_its_settings(tmp_path: Path) -> None:
     assert "there is no key 'falling.frame': did you mean falling.frames" in done.stderr
     done = vipl_eval([*options[:4], "--protocol", "falling", "--help"], source, source)
     assert "--falling.frames FRAMES" in done.stdout
-    assert "From one that is looked at to the next." in done.stdout
+    assert "Steps from one to the next." in done.stdout
 
 
 def test_it_is_listed(site: Path, tmp_path: Path) -> None:
