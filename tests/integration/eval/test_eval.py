@@ -195,7 +195,9 @@ def test_workers_that_die_and_cells_that_fail_take_only_themselves(place, encode
     assert exit_info.value.code == 1
     shown = capsys.readouterr().err
     assert "2 of 3 cells failed (RuntimeError: right broke)" in shown
-    assert "in _befall" in shown.partition("RuntimeError: right broke")[0]  # where it came from
+    trace = shown.partition("\nRuntimeError: right broke\n")[0].splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert any(line.endswith("in _befall") for line in trace)  # where it came from, line by line
     rows = {row["task"]: row for row in records(only_run())}
     assert {task: row["error"] for task, row in rows.items()} == {
         "left": None,

@@ -154,9 +154,9 @@ class _Evaluation:
         """Say what failed, if anything did."""
         failures = self.board.failures
         if failures:
-            traces = (r.info["traceback"] for r in failures if "traceback" in r.info)
-            if first := next(traces, None):  # a defect, mostly of a suite: its author needs it
-                say(first.rstrip(), file=sys.stderr)
+            traces = [record.info["traceback"] for record in failures if "traceback" in record.info]
+            if traces:  # of a defect, mostly of a suite: its author needs to see where
+                say(*traces[0].splitlines(), file=sys.stderr)
             say(
                 f"vipl: {len(failures)} of {len(self.keys)} cells failed ({failures[0].error}): "
                 "the same command tries them again",
