@@ -204,10 +204,13 @@ class MujocoEnv(ControlEnv):
         Raises:
             UserError: If the model has no such camera, or there is no OpenGL to render with.
         """
-        if mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_CAMERA, camera) < 0:
-            choose("camera", [camera], (self.model.camera(n).name for n in range(self.model.ncam)))
+        choose("camera", [camera], self._cameras)
         shared = self._threads > 1 and len(states) >= _MIN_SHARE * self._threads
         return (self._renderers if shared else self._renderer).render(states, camera)
+
+    @cached_property
+    def _cameras(self) -> list[str]:
+        return [self.model.camera(number).name for number in range(self.model.ncam)]
 
     @cached_property
     def _renderer(self) -> Renderer:

@@ -23,14 +23,12 @@ EARLIER: Mapping[str, Mapping[str, str | None]] = {
 """Protocol to its sections of then, and the field of its settings that they are now, None: all."""
 
 
-_TRAINING, _DATA = "training", "data set"
-
 EARLIER_UNITS: Mapping[str, str] = {
-    "offline_rl": _TRAINING,
-    "imitation": _TRAINING,
-    "online_rl": _TRAINING,
-    "correlation": _DATA,
-    "gain": _DATA,
+    "offline_rl": "training",
+    "imitation": "training",
+    "online_rl": "training",
+    "correlation": "data set",
+    "gain": "data set",
 }
 """Protocol to what its runs are called, which the runs of version 0.1 do not say."""
 

@@ -120,8 +120,6 @@ class Evaluator(ABC):
         unheeded: Protocol to the arguments of `__init__` that do not bear on it; records do not
             depend on them.
         unit: What reports call one run of a task.
-        protocol_units: The same for protocols whose runs are something else.
-        planning: Protocols that plan: their settings have a number of `samples`.
         sampled_tasks: Whether the tasks are a sample of many alike, such as the clips of a data
             set: then an interval says how much the mean would vary with other tasks, and reports
             show their distribution, not each of them.
@@ -141,8 +139,6 @@ class Evaluator(ABC):
     sections: ClassVar[Mapping[str, Any]] = {}
     unheeded: ClassVar[Mapping[str, Sequence[str]]] = {}
     unit: ClassVar[str] = "episode"
-    protocol_units: ClassVar[Mapping[str, str]] = {}
-    planning: ClassVar[Sequence[str]] = ()
     sampled_tasks: ClassVar[bool] = False
     settings: Mapping[str, Any] = MappingProxyType({})
     threads: int = 1
@@ -155,8 +151,15 @@ class Evaluator(ABC):
 
     @classmethod
     def unit_of(cls, protocol: str) -> str:
-        """Return what reports call one run of a task."""
-        return cls.protocol_units.get(protocol, cls.unit)
+        """Return what reports call one run of a task by a protocol."""
+        del protocol
+        return cls.unit
+
+    @classmethod
+    def plans(cls, protocol: str) -> bool:
+        """Tell whether `samples` among a protocol's settings, if any, is a planning budget."""
+        del protocol
+        return True
 
     def prepare(self) -> None:  # noqa: B027 - most suites need nothing
         """Check what the cells will need of this machine, before any worker is started.

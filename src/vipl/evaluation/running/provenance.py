@@ -62,7 +62,7 @@ def describe_run(
         "graded": list(cls.graded),
         "labels": dict(cls.labels),
         "unit": cls.unit_of(settings.protocol),
-        "plans": settings.protocol in cls.planning,
+        "plans": cls.plans(settings.protocol),
         "sampled_tasks": cls.sampled_tasks,
         "inputs": dict(evaluator.inputs()),
         "unheeded": list(settings.unheeded),

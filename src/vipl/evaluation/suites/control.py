@@ -98,8 +98,6 @@ class ControlEvaluator(Evaluator):
         cls.sections = {one.name: one.settings for one in ours if one.settings is not None}
         cls.unheeded = {one.name: one.unheeded for one in ours}
         cls.protocol_metrics = {one.name: one.metrics for one in ours if one.metrics}
-        cls.protocol_units = {one.name: one.unit for one in ours if one.unit}
-        cls.planning = tuple(one.name for one in ours if one.plans)
         cls.graded = tuple(name for one in ours for name in one.metrics)
         cls.labels = {**{k: v for one in ours for k, v in one.labels.items()}, **cls.labels}
 
@@ -125,6 +123,16 @@ class ControlEvaluator(Evaluator):
         self.goal_image = goal_image
         self.mesh_grid_m = mesh_grid_m
         self._current: tuple[str, ControlEnv] | None = None
+
+    @classmethod
+    def unit_of(cls, protocol: str) -> str:
+        """Return the protocol's word, or else the suite's."""
+        return cls.own_protocols[protocol].unit or cls.unit
+
+    @classmethod
+    def plans(cls, protocol: str) -> bool:
+        """Tell what the protocol says."""
+        return cls.own_protocols[protocol].plans
 
     @abstractmethod
     def make_env(self, task: str) -> ControlEnv:

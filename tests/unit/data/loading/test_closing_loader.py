@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from vipl.data.loading import shared_memory
+from vipl.data.loading import loading_failures, shared_memory
 from vipl.data.loading.closing_loader import ClosingLoader, begin_worker
 from vipl.data.loading.loading_failures import begun, deaths_explained, ending
 from vipl.data.loading.shared_memory import check_room, held_bytes
@@ -197,7 +198,11 @@ class Dead:
 
 
 @pytest.mark.parametrize("ended_before", [False, True])
-def test_a_second_death_on_the_way_out_hides_no_reason(ended_before: bool) -> None:
+def test_a_second_death_on_the_way_out_hides_no_reason(
+    ended_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading_failures, "_loading", WeakSet())  # none of other tests
+
     class Iterator:
         _worker_pids_set = False
         _workers = (Dead(),)

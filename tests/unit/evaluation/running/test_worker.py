@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.fixtures.lines import Lines
 from tests.fixtures.toy_suite import Toy
 from vipl.evaluation.evaluator import Cell, Outcome
 from vipl.evaluation.running.config import Choice
@@ -42,8 +41,3 @@ def test_metrics_that_the_suite_does_not_declare(suite, reason):
     assert isinstance(result, Failed)
     assert reason in result.error
     assert not result.mendable
-
-
-def test_units_of_a_suite_without_protocols_of_its_own():
-    assert Toy.unit_of("walk") == "episode"
-    assert Lines.unit_of("gain") == "data set"

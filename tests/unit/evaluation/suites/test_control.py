@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from tests.fixtures.lines import SIZE, Columns, Line, Lines
+from tests.fixtures.toy_suite import Toy
 from vipl.control.mppi import Planner
 from vipl.errors import UserError
 from vipl.evaluation.earlier_keys import EARLIER_UNITS
 from vipl.evaluation.evaluator import Cell, Grid
-from vipl.evaluation.suites.registry import load_suite
 from vipl.models.encoder import Encoder
 
 
@@ -162,25 +162,14 @@ def test_an_environment_that_draws_at_another_size_is_refused():
         run(suite, None)
 
 
-def test_a_suite_without_cameras_is_told_so_before_it_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = tmp_path / "bare_suite.py"
-    source.write_text(
-        "from tests.fixtures.lines import Lines\n"
-        "from vipl.evaluation import ControlEvaluator\n"
-        "class Bare(ControlEvaluator):\n"
-        "    version, tasks, make_env, goal = 1, Lines.tasks, Lines.make_env, Lines.goal\n"
-    )
-    with pytest.raises(UserError, match="bare_suite:Bare has no class attribute cameras"):
-        load_suite("bare_suite:Bare")
-
-
 def test_protocols_say_what_their_runs_are_called():
     said = {name: Lines.unit_of(name) for name in Lines.protocols}
     assert said == {
         "trajopt": "episode", "offline_rl": "training", "imitation": "training",
         "online_rl": "training", "correlation": "data set", "gain": "data set",
     }  # fmt: skip
-    assert Lines.planning == ("trajopt",)
+    assert [name for name in said if Lines.plans(name)] == ["trajopt"]
     # What runs of version 0.1 are taken for.
     assert said == {"trajopt": "episode", **EARLIER_UNITS}
+    # A suite without such protocols has its own word, and its samples are a budget.
+    assert (Toy.unit_of("walk"), Toy.plans("walk")) == ("episode", True)

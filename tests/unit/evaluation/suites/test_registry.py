@@ -131,6 +131,17 @@ def test_what_is_no_evaluator(place, content, reason):
         load_suite("plugin_a:A")
 
 
+def test_a_control_suite_without_cameras_is_refused_before_it_runs(place):
+    (place / "plugin_a.py").write_text(
+        "from tests.fixtures.lines import Lines\n"
+        "from vipl.evaluation import ControlEvaluator\n"
+        "class A(ControlEvaluator):\n"
+        "    version, tasks, make_env, goal = 1, Lines.tasks, Lines.make_env, Lines.goal\n"
+    )
+    with pytest.raises(UserError, match="plugin_a:A has no class attribute cameras"):
+        load_suite("plugin_a:A")
+
+
 def test_the_list_shows_broken_plugins_beside_sound_ones(place):
     (place / "plugin_a.py").write_text(SUITE.format(name="A"))
     (place / "plugin_b.py").write_text("1 / 0")
